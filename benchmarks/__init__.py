@@ -1,0 +1,1 @@
+"""Benchmarks of minikeras against its peers; see README.md in this directory."""

@@ -1,0 +1,1 @@
+"""Worker scripts, one for each kind of peer; the driver starts them in their own environments."""

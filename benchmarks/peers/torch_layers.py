@@ -1,0 +1,174 @@
+"""Keras layer descriptions as PyTorch modules.
+
+Shapes are inferred by running one batch through each module as it is made. Images and sequences
+arrive channels-last, as Keras has them; convolutions see the same memory as channels-first
+(PyTorch's fast `channels_last` format).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from benchmarks.peers.protocol import Unsupported
+from benchmarks.workloads import Config
+
+
+class Swap(nn.Module):
+    """Move the channel axis: to the second place, or back to the last."""
+
+    def __init__(self, first: bool) -> None:
+        super().__init__()
+        self.source, self.target = (-1, 1) if first else (1, -1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return a view of `x`."""
+        return x.movedim(self.source, self.target)
+
+
+class Recurrent(nn.Module):
+    """A recurrent layer that gives its whole sequence or only its last output."""
+
+    def __init__(self, layer: nn.RNNBase, sequences: bool) -> None:
+        super().__init__()
+        self.layer, self.sequences = layer, sequences
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map `(batch, time, features)` to `(batch, time, units)` or `(batch, units)`."""
+        y = self.layer(x)[0]
+        return y if self.sequences else y[:, -1]
+
+
+class Mean(nn.Module):
+    """Global average pooling over the axes between batch and channels."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return shape `(batch, channels)`."""
+        return x.mean(tuple(range(1, x.ndim - 1)))
+
+
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
+    "relu": nn.ReLU,
+    "tanh": nn.Tanh,
+    "sigmoid": nn.Sigmoid,
+    "softmax": lambda: nn.Softmax(dim=-1),
+}
+
+Maker = Callable[[Config, int], nn.Module]  # config, input channels
+
+
+def conv(kind: type[nn.Module]) -> Maker:
+    """Return the maker of a convolution."""
+
+    def make(config: Config, channels: int) -> nn.Module:
+        return kind(
+            channels,
+            config["filters"],
+            config["kernel_size"],
+            stride=config.get("strides", 1),
+            padding=config.get("padding", "valid"),
+            dilation=config.get("dilation_rate", 1),
+        )
+
+    return make
+
+
+def pool(kind: type[nn.Module]) -> Maker:
+    """Return the maker of a pooling layer."""
+
+    def make(config: Config, channels: int) -> nn.Module:
+        if config.get("padding", "valid") != "valid":
+            raise Unsupported("pooling with padding")
+        return kind(config.get("pool_size", 2), stride=config.get("strides"))
+
+    return make
+
+
+def recurrent(kind: type[nn.RNNBase]) -> Maker:
+    """Return the maker of a recurrent layer."""
+
+    def make(config: Config, channels: int) -> nn.Module:
+        if config.get("stateful") or config.get("dropout") or config.get("recurrent_dropout"):
+            raise Unsupported("recurrent layers with state kept between batches, or dropout")
+        layer = kind(channels, config["units"], batch_first=True)
+        return Recurrent(layer, config.get("return_sequences", False))
+
+    return make
+
+
+# Layers that want channels in the second place.
+SPATIAL: dict[str, Maker] = {
+    "Conv1D": conv(nn.Conv1d),
+    "Conv2D": conv(nn.Conv2d),
+    "Conv3D": conv(nn.Conv3d),
+    "MaxPooling1D": pool(nn.MaxPool1d),
+    "MaxPooling2D": pool(nn.MaxPool2d),
+    "MaxPooling3D": pool(nn.MaxPool3d),
+    "AveragePooling1D": pool(nn.AvgPool1d),
+    "AveragePooling2D": pool(nn.AvgPool2d),
+    "AveragePooling3D": pool(nn.AvgPool3d),
+}
+
+IMAGES = ("Conv2D", "MaxPooling2D", "AveragePooling2D")
+
+# Layers that want them last.
+OTHER: dict[str, Maker] = {
+    "Dense": lambda config, channels: nn.Linear(channels, config["units"]),
+    "Embedding": lambda config, _: nn.Embedding(config["input_dim"], config["output_dim"]),
+    "Flatten": lambda config, _: nn.Flatten(),
+    "GlobalAveragePooling1D": lambda config, _: Mean(),
+    "GlobalAveragePooling2D": lambda config, _: Mean(),
+    "GRU": recurrent(nn.GRU),
+    "LSTM": recurrent(nn.LSTM),
+}
+
+# Layers that don't care.
+POINTWISE: dict[str, Maker] = {
+    "Activation": lambda config, _: nn.Identity(),
+    "Dropout": lambda config, _: nn.Dropout(config["rate"]),
+}
+
+
+def build(layers: tuple[tuple[str, Config], ...], sample: Tensor) -> nn.Sequential:
+    """Return the network of some Keras layers.
+
+    Parameters
+    ----------
+    layers : tuple of (class name, config)
+        As in a workload.
+    sample : Tensor
+        One batch of inputs, for the shapes.
+
+    Raises
+    ------
+    Unsupported
+        When a layer has no translation here.
+    """
+    network = nn.Sequential()
+    channels_first = False
+
+    def add(module: nn.Module) -> None:
+        nonlocal sample
+        network.append(module)
+        with torch.no_grad():
+            sample = module(sample)
+
+    for class_name, config in layers:
+        maker = {**SPATIAL, **OTHER, **POINTWISE}.get(class_name)
+        if maker is None:
+            raise Unsupported(f"no translation of layer {class_name}")
+        activation = config.get("activation", "linear")
+        wanted = class_name in SPATIAL
+        indifferent = class_name in POINTWISE and activation != "softmax"
+        if wanted != channels_first and not indifferent:
+            add(Swap(wanted))
+            channels_first = wanted
+        module = maker(config, sample.shape[1 if channels_first else -1])
+        # Only kernels of rank 4 have this format; the inputs come in it from `Swap`.
+        add(module.to(memory_format=torch.channels_last) if class_name in IMAGES else module)
+        # Recurrent layers hold their own activations; PyTorch's are Keras' defaults.
+        if activation != "linear" and not isinstance(network[-1], Recurrent):
+            add(ACTIVATIONS[activation]())
+    return network

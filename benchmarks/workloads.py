@@ -1,0 +1,179 @@
+"""The workloads, as plain data: a new workload is a new entry in `WORKLOADS` and nothing else.
+
+Every worker imports this module in its own environment, so it may use NumPy only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+Config = Mapping[str, Any]
+
+# The share of a row that comes from its class' pattern; the rest is noise.
+PATTERN = 0.3
+# The share of rows with the pattern of another row's class.
+MISLABELLED = 0.2
+
+
+@dataclass(frozen=True)
+class Array:
+    """How to make one random array.
+
+    Parameters
+    ----------
+    kind : str
+        `"normal"`, `"uniform"` (0 to 1), `"ink"` (uniform, but four in five are 0, as in MNIST),
+        `"binary"` (0 or 1), `"one_hot"` (over the last axis of `shape`) or `"integers"` (0 to
+        `high - 1`). All are float32, `"integers"` int32.
+    shape : tuple of int
+        Shape of one row.
+    high : int
+        End of the range of `"integers"`.
+    """
+
+    kind: str
+    shape: tuple[int, ...]
+    high: int = 0
+
+    def make(self, rows: int, generator: np.random.Generator) -> np.ndarray:
+        """Return an array of shape `(rows, *shape)`."""
+        shape = (rows, *self.shape)
+        if self.kind == "normal":
+            return generator.standard_normal(shape, dtype=np.float32)
+        if self.kind == "uniform":
+            return generator.random(shape, dtype=np.float32)
+        if self.kind == "ink":
+            ink = generator.random(shape, dtype=np.float32) < 0.2
+            return generator.random(shape, dtype=np.float32) * ink
+        if self.kind == "binary":
+            return generator.integers(0, 2, shape).astype(np.float32)
+        if self.kind == "one_hot":
+            labels = generator.integers(0, shape[-1], shape[:-1])
+            return np.eye(shape[-1], dtype=np.float32)[labels]
+        if self.kind == "integers":
+            return generator.integers(0, self.high, shape, dtype=np.int32)
+        raise ValueError(f"Array: unknown kind {self.kind!r}; its docstring lists them")
+
+
+@dataclass(frozen=True)
+class Workload:
+    """One network, its data, and what is done with it.
+
+    Parameters
+    ----------
+    name, title : str
+        The name on the command line; one line for the report.
+    layers : tuple of (class name, config)
+        As in Keras 2.2, without the input shape, which is that of `inputs`.
+    inputs, targets : Array
+        Makers of the data.
+    optimizer : (class name, config)
+        As in Keras 2.2 (`lr`, `decay`); the peers translate it.
+    loss, metrics
+        As given to `compile`.
+    kind : str
+        `"fit"`: training steps through `fit`; `"predict"`: calls of `predict` on one batch.
+    batch_size : int
+        Rows in a step, or in a call of `predict`.
+    rows : int
+        Rows of training data; whole epochs are run.
+    steps : int
+        Training steps in one turn (rounded up to whole epochs). `predict` fills a fixed time.
+    seed : int
+        Seed of the data.
+    """
+
+    name: str
+    title: str
+    layers: tuple[tuple[str, Config], ...]
+    inputs: Array
+    targets: Array
+    optimizer: tuple[str, Config]
+    loss: str
+    metrics: tuple[str, ...] = ()
+    kind: str = "fit"
+    batch_size: int = 128
+    rows: int = 12800
+    steps: int = 200
+    seed: int = field(default=1337)
+
+    def data(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return inputs `(rows, ...)` and targets `(rows, ...)`, the same on every call.
+
+        Rows with equal targets share a pattern, so there is something to learn; some rows have
+        another's pattern, so it is never learned wholly. On pure noise units die, on too easy
+        data gradients vanish; either way the optimizers' accumulators decay into denormal numbers
+        and after some hundred steps one measures those (PyTorch's RMSprop: ten times slower).
+        """
+        generator = np.random.Generator(np.random.SFC64(self.seed))
+        x = self.inputs.make(self.rows, generator)
+        y = self.targets.make(self.rows, generator)
+        classes, labels = np.unique(y.reshape(self.rows, -1), axis=0, return_inverse=True)
+        wrong = generator.random(self.rows) < MISLABELLED
+        labels = np.where(wrong, generator.permutation(labels.reshape(-1)), labels.reshape(-1))
+        patterns = self.inputs.make(len(classes), generator)
+        known = generator.random(x.shape, dtype=np.float32) < PATTERN
+        return np.where(known, patterns[labels], x), y
+
+    @property
+    def epoch_steps(self) -> int:
+        """Training steps in one epoch."""
+        return -(-self.rows // self.batch_size)
+
+
+def predict_row(workload: Workload) -> Workload:
+    """Return the workload that asks the same network for the prediction of one row."""
+    return replace(
+        workload,
+        name=f"{workload.name}_predict_row",
+        title=f"predict of one row, {workload.name}",
+        kind="predict",
+        batch_size=1,
+        rows=1,
+    )
+
+
+MLP_SMALL = Workload(
+    name="mlp_small",
+    title="training step, MLP 20-64-64-10, dropout, SGD with Nesterov momentum, batch 128",
+    layers=(
+        ("Dense", {"units": 64, "activation": "relu"}),
+        ("Dropout", {"rate": 0.5}),
+        ("Dense", {"units": 64, "activation": "relu"}),
+        ("Dropout", {"rate": 0.5}),
+        ("Dense", {"units": 10, "activation": "softmax"}),
+    ),
+    inputs=Array("uniform", (20,)),
+    targets=Array("one_hot", (10,)),
+    optimizer=("SGD", {"lr": 0.01, "decay": 1e-6, "momentum": 0.9, "nesterov": True}),
+    loss="categorical_crossentropy",
+    metrics=("accuracy",),
+    rows=5120,
+    steps=400,
+)
+
+MNIST_MLP = Workload(
+    name="mnist_mlp",
+    title="training step, MLP 784-512-512-10, dropout, RMSprop, batch 128",
+    layers=(
+        ("Dense", {"units": 512, "activation": "relu"}),
+        ("Dropout", {"rate": 0.2}),
+        ("Dense", {"units": 512, "activation": "relu"}),
+        ("Dropout", {"rate": 0.2}),
+        ("Dense", {"units": 10, "activation": "softmax"}),
+    ),
+    inputs=Array("ink", (784,)),
+    targets=Array("one_hot", (10,)),
+    optimizer=("RMSprop", {"lr": 0.001}),
+    loss="categorical_crossentropy",
+    metrics=("accuracy",),
+)
+
+WORKLOADS: dict[str, Workload] = {
+    workload.name: workload
+    for workload in (MLP_SMALL, MNIST_MLP, predict_row(MLP_SMALL), predict_row(MNIST_MLP))
+}

@@ -1,0 +1,519 @@
+"""`Layer`, the base of all layers, and `InputSpec`, what a layer demands of its input.
+
+The life of a layer: the constructor stores configuration; `build` makes weights once the input
+shape is known; `forward` computes, `backward` differentiates. A layer written by hand defines
+these four methods and `get_config`::
+
+    class Scale(Layer):
+        def build(self, input_shape):
+            self.scale = self.add_weight("scale", (input_shape[-1],), initializer="ones")
+            self.built = True
+
+        def forward(self, x, ctx):
+            return x * self.scale.value, x
+
+        def backward(self, dy, x, ctx):
+            ctx.add_gradient(self.scale, (dy * x).sum(axis=0))
+            return dy * self.scale.value
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from minikeras import constraints, initializers, regularizers
+from minikeras.backend import Variable, floatx, get_uid
+from minikeras.engine.context import Context
+from minikeras.utils.generic_utils import to_snake_case
+from minikeras.utils.registry import unknown_name_message
+
+Shape = tuple[int | None, ...]
+
+_KEYWORDS = (
+    "name",
+    "trainable",
+    "dtype",
+    "input_shape",
+    "batch_input_shape",
+    "batch_size",
+    "input_dim",
+    "input_length",
+    "input_dtype",
+    "weights",
+)
+
+
+class InputSpec:
+    """Rank, shape and axis sizes that a layer demands of its input.
+
+    Parameters
+    ----------
+    dtype : str, optional
+        Kept for information.
+    shape : tuple, optional
+        Expected shape with the batch axis; None entries are free.
+    ndim, max_ndim, min_ndim : int, optional
+        Expected, largest and smallest number of axes, batch axis included.
+    axes : dict of int to int, optional
+        Axis to expected size.
+    """
+
+    def __init__(
+        self,
+        dtype: Any = None,
+        shape: Sequence[int | None] | None = None,
+        ndim: int | None = None,
+        max_ndim: int | None = None,
+        min_ndim: int | None = None,
+        axes: dict[int, int] | None = None,
+    ) -> None:
+        self.dtype = dtype
+        self.shape = None if shape is None else tuple(shape)
+        self.ndim = len(self.shape) if self.shape is not None else ndim
+        self.max_ndim = max_ndim
+        self.min_ndim = min_ndim
+        self.axes = axes or {}
+
+    def problem(self, shape: Shape) -> str | None:
+        """Return what is wrong with an input of `shape`, None if it fits."""
+        rank = len(shape)
+        if self.ndim is not None and rank != self.ndim:
+            return f"expected ndim={self.ndim} (with the batch axis), found ndim={rank}"
+        if self.max_ndim is not None and rank > self.max_ndim:
+            return f"expected max_ndim={self.max_ndim} (with the batch axis), found ndim={rank}"
+        if self.min_ndim is not None and rank < self.min_ndim:
+            return f"expected min_ndim={self.min_ndim} (with the batch axis), found ndim={rank}"
+        wanted = dict(self.axes)
+        if self.shape is not None:
+            wanted.update({axis: size for axis, size in enumerate(self.shape) if size is not None})
+        for axis, size in wanted.items():
+            if shape[axis] not in (size, None):
+                return f"expected axis {axis} to have size {size}, found {shape[axis]}"
+        return None
+
+    def __repr__(self) -> str:
+        given = {key: value for key, value in vars(self).items() if value not in (None, {})}
+        return f"InputSpec({', '.join(f'{key}={value}' for key, value in given.items())})"
+
+
+class Layer:
+    """The base class of all layers.
+
+    Parameters
+    ----------
+    name : str, optional
+        Unique in a model. Default: the class name in snake case and a number, ``dense_1``.
+    trainable : bool
+        Whether the layer's weights may change in training. Default True. Set it before
+        `compile`, as in Keras.
+    dtype : str, optional
+        Type of weights and computation. Default: ``K.floatx()``.
+    input_shape : tuple of int or None, optional
+        Shape of one sample. Only the first layer of a model needs it.
+    batch_input_shape : tuple of int or None, optional
+        The same with the batch axis in front.
+    batch_size : int, optional
+        A fixed batch size that goes with `input_shape`.
+    input_dim, input_length : int, optional
+        ``input_shape=(input_dim,)`` or ``(input_length, input_dim)``, in other words.
+    weights : list of ndarray, optional
+        Initial weights, in place of what the initializers give.
+
+    Attributes
+    ----------
+    built : bool
+        Whether the weights exist.
+    input_spec : InputSpec or None
+        What the layer demands of its input.
+    supports_masking : bool
+        Whether the layer hands a mask on.
+    activity_regularizer : Regularizer or None
+        A penalty on the layer's output that is added to the loss.
+
+    Examples
+    --------
+    >>> class Double(Layer):
+    ...     def forward(self, x, ctx):
+    ...         return 2 * x, None
+    ...     def backward(self, dy, residual, ctx):
+    ...         return 2 * dy
+    >>> Double()(np.ones((1, 3))).tolist()
+    [[2.0, 2.0, 2.0]]
+    """
+
+    supports_masking = False
+    stateful = False
+    activity_regularizer: Any = None
+
+    def __init__(self, **kwargs: Any) -> None:
+        for key in kwargs:
+            if key not in _KEYWORDS:
+                raise TypeError(
+                    f"{type(self).__name__} got an argument it does not know. "
+                    + unknown_name_message("keyword", key, _KEYWORDS)
+                )
+        self.name: str = kwargs.get("name") or self._automatic_name()
+        self.trainable: bool = kwargs.get("trainable", True)
+        self.dtype: str = np.dtype(
+            kwargs.get("dtype") or kwargs.get("input_dtype") or floatx()
+        ).name
+        self.built = False
+        self.input_spec: InputSpec | None = None
+        self._dtype_given = bool(kwargs.get("dtype") or kwargs.get("input_dtype"))
+        self._trainable_weights: list[Variable] = []
+        self._non_trainable_weights: list[Variable] = []
+        self._initial_weights: list[np.ndarray] | None = kwargs.get("weights")
+        self._input_shape: Shape | None = None
+        self._output_shape: Shape | None = None
+        shape = _batch_input_shape(kwargs)
+        if shape is not None:
+            self.batch_input_shape = shape
+
+    def _automatic_name(self) -> str:
+        prefix = to_snake_case(type(self).__name__)
+        return f"{prefix}_{get_uid(prefix)}"
+
+    # Computation
+
+    def forward(self, x: np.ndarray, ctx: Context) -> tuple[np.ndarray, Any]:
+        """Compute the layer's output.
+
+        Parameters
+        ----------
+        x : ndarray, shape (batch, ...)
+            Read only.
+        ctx : Context
+            The pass this is a part of.
+
+        Returns
+        -------
+        y : ndarray, shape (batch, ...)
+        residual : object
+            What `backward` will need.
+        """
+        raise NotImplementedError(
+            f"Layer '{self.name}' ({type(self).__name__}) has no forward pass. Define "
+            "forward(self, x, ctx) -> (y, residual) and backward(self, dy, residual, ctx) -> dx."
+        )
+
+    def backward(self, dy: np.ndarray, residual: Any, ctx: Context) -> np.ndarray | None:
+        """Compute the gradient of the input, and write those of the weights.
+
+        Parameters
+        ----------
+        dy : ndarray, shape of the output
+            Gradient of the loss by the output. The layer may overwrite it.
+        residual : object
+            What `forward` returned.
+        ctx : Context
+            Weights' gradients go to ``ctx.gradient(weight)``.
+
+        Returns
+        -------
+        dx : ndarray, shape of the input, or None
+            None only where ``ctx.needs_input_gradient`` is False.
+        """
+        raise NotImplementedError(
+            f"Layer '{self.name}' ({type(self).__name__}) can't be trained: it has no backward "
+            "pass. Define backward(self, dy, residual, ctx) -> dx."
+        )
+
+    def propagate(self, x: np.ndarray, ctx: Context) -> tuple[np.ndarray, Any]:
+        """Run `forward` and what goes with it for every layer: activity penalty, mask, checks.
+
+        Containers and wrappers call this, not `forward`. The residual is for `backpropagate`.
+        """
+        y, residual = self.forward(x, ctx)
+        if self.activity_regularizer is not None:
+            ctx.add_loss(self.activity_regularizer(y))
+            residual = (residual, y)
+        ctx.mask = self.compute_mask(x, ctx.mask)
+        if ctx.check_numerics:
+            self._check_finite(y, "output")
+        return y, residual
+
+    def backpropagate(self, dy: np.ndarray, residual: Any, ctx: Context) -> np.ndarray | None:
+        """Run `backward` on what `propagate` returned."""
+        if self.activity_regularizer is not None:
+            residual, y = residual
+            self.activity_regularizer.add_gradient(y, dy)
+        if ctx.check_numerics:
+            self._check_finite(dy, "gradient by the output")
+        return self.backward(dy, residual, ctx)
+
+    @property
+    def output_activation(self) -> Any:
+        """The activation function in which the layer ends, None if there is none to speak of.
+
+        A loss that is simpler together with this activation, such as cross-entropy with
+        softmax, may hand the gradient by the activation's input to `backward_logits`.
+        """
+        return None
+
+    def backward_logits(self, dz: np.ndarray, residual: Any, ctx: Context) -> np.ndarray | None:
+        """Like `backpropagate`, from the gradient by the input of `output_activation`."""
+        raise NotImplementedError(f"Layer '{self.name}' ends in no activation.")
+
+    def __call__(
+        self, inputs: Any, training: bool = False, mask: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Apply the layer to an array, building it first where needed.
+
+        Parameters
+        ----------
+        inputs : array_like, shape (batch, ...)
+        training : bool
+            Whether to behave as in training. Default False.
+        mask : ndarray of bool, optional
+        """
+        x = np.asarray(inputs, dtype=self.input_dtype)
+        self.ensure_built(x.shape)
+        return self.propagate(x, Context(training=bool(training), mask=mask))[0]
+
+    def _check_finite(self, array: np.ndarray, what: str) -> None:
+        if not np.isfinite(array).all():
+            bad = np.argwhere(~np.isfinite(array))[0].tolist()
+            raise FloatingPointError(
+                f"Layer '{self.name}' ({type(self).__name__}): its {what} of shape {array.shape} "
+                f"holds {array[tuple(bad)]} at {bad}. It is the first array with NaN or infinity."
+            )
+
+    # Shapes and building
+
+    @property
+    def input_dtype(self) -> str | None:
+        """The type to which a model converts this layer's input; None leaves it as it is."""
+        return self.dtype
+
+    def build(self, input_shape: Shape) -> None:
+        """Make the weights. Layers without weights need not define this.
+
+        Parameters
+        ----------
+        input_shape : tuple of int or None
+            With the batch axis in front.
+        """
+        self.built = True
+
+    def ensure_built(self, input_shape: Sequence[int | None]) -> Shape:
+        """Check `input_shape`, build at the first call, and return the output shape."""
+        shape = tuple(input_shape)
+        self._check_input_shape(shape)
+        if not self.built:
+            self.build(shape)
+            self.built = True
+            self._check_input_shape(shape)
+            if self._initial_weights is not None:
+                self.set_weights(self._initial_weights)
+                self._initial_weights = None
+        if shape != self._input_shape:
+            self._output_shape = tuple(self.compute_output_shape(shape))
+            self._input_shape = shape
+        assert self._output_shape is not None
+        return self._output_shape
+
+    def _check_input_shape(self, shape: Shape) -> None:
+        problem = self.input_spec.problem(shape) if self.input_spec is not None else None
+        if problem:
+            raise ValueError(
+                f"Input is incompatible with layer '{self.name}' ({type(self).__name__}): "
+                f"{problem}. The full shape of the input is {shape}."
+            )
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        """Return the output shape for an input shape, both with the batch axis.
+
+        Default: the same shape. A layer that changes the shape defines this.
+        """
+        return tuple(input_shape)
+
+    def compute_mask(self, inputs: Any, mask: np.ndarray | None = None) -> np.ndarray | None:
+        """Return the mask of the output.
+
+        Default: the same mask, from a layer that supports masking.
+
+        Raises
+        ------
+        TypeError
+            If there is a mask and the layer does not support masking.
+        """
+        if mask is not None and not self.supports_masking:
+            raise TypeError(
+                f"Layer '{self.name}' ({type(self).__name__}) does not support masking, but "
+                f"was given a mask of shape {np.shape(mask)}."
+            )
+        return mask
+
+    @property
+    def input_shape(self) -> Shape:
+        """The input shape with the batch axis, such as ``(None, 784)``.
+
+        Raises
+        ------
+        AttributeError
+            If the layer has never been built.
+        """
+        return self._shape_of("input", self._input_shape)
+
+    @property
+    def output_shape(self) -> Shape:
+        """The output shape with the batch axis; AttributeError before the layer is built."""
+        return self._shape_of("output", self._output_shape)
+
+    def _shape_of(self, which: str, shape: Shape | None) -> Shape:
+        if shape is None:
+            raise AttributeError(
+                f"Layer '{self.name}' has no {which} shape yet: it has not been built. Add it to "
+                "a model whose input shape is known, or call it on data."
+            )
+        return shape
+
+    # Weights
+
+    def add_weight(
+        self,
+        name: str | None = None,
+        shape: Sequence[int] | None = None,
+        dtype: Any = None,
+        initializer: Any = None,
+        regularizer: Any = None,
+        trainable: bool = True,
+        constraint: Any = None,
+    ) -> Variable:
+        """Make a weight of this layer; to be called in `build`.
+
+        Parameters
+        ----------
+        name : str, optional
+            Its name within the layer. Default: ``'weight'``.
+        shape : tuple of int, optional
+            Default: a scalar.
+        dtype : str, optional
+            Default: the layer's.
+        initializer : str, dict or callable, optional
+            Default: ``'glorot_uniform'``.
+        regularizer, constraint : str, dict or callable, optional
+        trainable : bool
+            Whether the optimizer may change it. Default True.
+
+        Returns
+        -------
+        Variable
+            Its ``value`` is the array.
+        """
+        dtype = np.dtype(dtype or self.dtype).name
+        initializer = initializers.get("glorot_uniform" if initializer is None else initializer)
+        value = initializer(tuple(shape or ()), dtype=dtype)
+        weight = Variable(
+            np.array(value, dtype=dtype),
+            name=f"{self.name}/{name or 'weight'}:0",
+            trainable=trainable,
+            regularizer=regularizers.get(regularizer),
+            constraint=constraints.get(constraint),
+        )
+        (self._trainable_weights if trainable else self._non_trainable_weights).append(weight)
+        return weight
+
+    @property
+    def trainable_weights(self) -> list[Variable]:
+        """The weights that training changes: none if the layer is frozen."""
+        return list(self._trainable_weights) if self.trainable else []
+
+    @property
+    def non_trainable_weights(self) -> list[Variable]:
+        """The weights that training leaves alone: all of them if the layer is frozen."""
+        if self.trainable:
+            return list(self._non_trainable_weights)
+        return self._trainable_weights + self._non_trainable_weights
+
+    @property
+    def weights(self) -> list[Variable]:
+        """All weights, trainable ones first."""
+        return self.trainable_weights + self.non_trainable_weights
+
+    def get_weights(self) -> list[np.ndarray]:
+        """Return copies of the values of all weights, in the order of `weights`."""
+        return [weight.value.copy() for weight in self.weights]
+
+    def set_weights(self, weights: Sequence[Any]) -> None:
+        """Set all weights. Nothing is changed if any of them does not fit.
+
+        Parameters
+        ----------
+        weights : list of array_like
+            As `get_weights` returns them.
+
+        Raises
+        ------
+        ValueError
+            If their number or a shape is wrong.
+        """
+        own = self.weights
+        arrays = [np.asarray(value) for value in weights]
+        if len(arrays) != len(own):
+            wanted = ", ".join(f"{w.name} {w.shape}" for w in own) or "none"
+            state = "" if self.built else " (it has not been built yet)"
+            raise ValueError(
+                f"Layer '{self.name}'{state} has {len(own)} weights, but set_weights was given "
+                f"{len(arrays)}. Its weights: {wanted}."
+            )
+        for weight, array in zip(own, arrays, strict=True):
+            if weight.shape != array.shape:
+                raise ValueError(
+                    f"Weight '{weight.name}' has shape {weight.shape}, but set_weights was given "
+                    f"an array of shape {array.shape} for it."
+                )
+        for weight, array in zip(own, arrays, strict=True):
+            weight.assign(array)
+
+    def count_params(self) -> int:
+        """Return how many numbers the weights hold.
+
+        Raises
+        ------
+        RuntimeError
+            If the layer has not been built.
+        """
+        if not self.built:
+            raise RuntimeError(
+                f"The weights of layer '{self.name}' can't be counted: it has not been built. "
+                "Give the first layer an input_shape, or call model.build(input_shape)."
+            )
+        return sum(weight.size for weight in self.weights)
+
+    # Configuration
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor arguments that make a layer like this one, without weights."""
+        config: dict[str, Any] = {"name": self.name, "trainable": self.trainable}
+        if hasattr(self, "batch_input_shape"):
+            config["batch_input_shape"] = self.batch_input_shape
+        if self._dtype_given or hasattr(self, "batch_input_shape"):
+            config["dtype"] = self.dtype
+        return config
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Layer:
+        """Make a layer from what `get_config` returned."""
+        return cls(**config)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} '{self.name}'>"
+
+
+def _batch_input_shape(kwargs: dict[str, Any]) -> Shape | None:
+    """Read the batch input shape off a layer's keyword arguments, in whichever way it is given."""
+    if kwargs.get("batch_input_shape") is not None:
+        return tuple(kwargs["batch_input_shape"])
+    shape = kwargs.get("input_shape")
+    if shape is None and kwargs.get("input_dim") is not None:
+        dim = kwargs["input_dim"]
+        shape = (kwargs["input_length"], dim) if kwargs.get("input_length") else (dim,)
+    if shape is None:
+        return None
+    if isinstance(shape, int):
+        raise TypeError(f"input_shape must be a tuple, such as ({shape},), not the int {shape}.")
+    return (kwargs.get("batch_size"), *shape)

@@ -1,0 +1,194 @@
+"""`Context`: what one pass through a network carries from layer to layer.
+
+A layer keeps nothing between its forward and its backward pass, so several threads can use one
+model at the same time. What is neither input nor weight travels in the context: whether this is
+training, where the gradients go, memory to write into, random numbers, the mask.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from minikeras.backend.config import check_numerics
+from minikeras.backend.random import new_generator
+from minikeras.backend.variable import Variable
+
+_NO_GRADIENTS: Mapping[Variable, np.ndarray] = {}
+
+
+class Workspace:
+    """Memory for the arrays of a pass, used again by the next pass of the same kind.
+
+    A pass over the same layers asks for the same arrays in the same order. So the n-th request
+    gets the array of the n-th request of the last time, without a search, if shape and type
+    still agree. In a steady state nothing is allocated.
+
+    The arrays belong to the pass: whoever keeps one for longer must copy it.
+
+    Examples
+    --------
+    >>> workspace = Workspace()
+    >>> workspace.begin("train")
+    >>> first = workspace.empty((2, 3), np.float32)
+    >>> workspace.begin("train")
+    >>> workspace.empty((2, 3), np.float32) is first
+    True
+    """
+
+    #: Kinds of pass whose memory is kept: full and last batch of training and of validation.
+    MAX_PLANS = 4
+
+    def __init__(self) -> None:
+        self._plans: dict[Any, list[np.ndarray]] = {}
+        self._plan: list[np.ndarray] = []
+        self._next = 0
+
+    def begin(self, kind: Any) -> None:
+        """Start a pass. Passes of the same `kind` (hashable) share memory with each other."""
+        plan = self._plans.get(kind)
+        if plan is None:
+            if len(self._plans) == self.MAX_PLANS:
+                del self._plans[next(iter(self._plans))]
+            plan = self._plans[kind] = []
+        self._plan = plan
+        self._next = 0
+
+    def empty(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+        """Return an array with arbitrary content, like `numpy.empty`."""
+        index = self._next
+        self._next = index + 1
+        plan = self._plan
+        if index < len(plan):
+            array = plan[index]
+            if array.shape == shape and array.dtype == dtype:
+                return array
+            del plan[index:]
+        array = np.empty(shape, dtype)
+        plan.append(array)
+        return array
+
+    def clear(self) -> None:
+        """Give all memory back."""
+        self._plans.clear()
+        self._plan = []
+
+
+class Context:
+    """One pass through a network, forward and, if gradients are asked for, backward.
+
+    Parameters
+    ----------
+    training : bool
+        Whether layers behave as in training (dropout drops, batch statistics are used).
+    gradients : dict of Variable to ndarray, optional
+        Which variables' gradients are wanted, and where each goes. Default: none.
+    workspace : Workspace, optional
+        Where arrays come from. Default: fresh memory for each.
+    mask : ndarray, optional
+        Boolean, ``(batch, steps)``: which time steps count. Layers replace it as it travels.
+
+    Attributes
+    ----------
+    training, mask
+        As above.
+    needs_input_gradient : bool
+        In a backward pass: whether the layer at work must return the gradient of its input.
+    loss : float
+        Sum of the penalties that layers have added.
+    empty : callable
+        ``empty(shape, dtype)`` gives an array with arbitrary content that is valid until the
+        pass is over.
+    check_numerics : bool
+        Whether to look for NaN and infinity on the way.
+
+    Examples
+    --------
+    >>> weight = Variable(np.zeros(2))
+    >>> ctx = Context(training=True, gradients={weight: np.empty(2)})
+    >>> ctx.gradient(weight).shape
+    (2,)
+    >>> Context().gradient(weight) is None
+    True
+    """
+
+    __slots__ = (
+        "_extra",
+        "_generator",
+        "_gradients",
+        "_written",
+        "check_numerics",
+        "empty",
+        "loss",
+        "mask",
+        "needs_input_gradient",
+        "training",
+    )
+
+    def __init__(
+        self,
+        training: bool = False,
+        gradients: Mapping[Variable, np.ndarray] | None = None,
+        workspace: Workspace | None = None,
+        mask: np.ndarray | None = None,
+    ) -> None:
+        self.training = training
+        self.mask = mask
+        self.needs_input_gradient = True
+        self.loss = 0.0
+        self.check_numerics = check_numerics()
+        self.empty: Callable[..., np.ndarray] = workspace.empty if workspace else np.empty
+        self._gradients = _NO_GRADIENTS if gradients is None else gradients
+        self._written: set[Variable] = set()
+        self._extra: list[tuple[np.ndarray, np.ndarray]] = []
+        self._generator: np.random.Generator | None = None
+
+    @property
+    def generator(self) -> np.random.Generator:
+        """Random numbers for this pass, seeded from ``np.random`` at first use."""
+        if self._generator is None:
+            self._generator = new_generator()
+        return self._generator
+
+    def add_loss(self, value: float) -> None:
+        """Add a penalty to the loss of this pass."""
+        self.loss += value
+
+    def wants(self, variable: Variable) -> bool:
+        """Return whether anybody wants the gradient of `variable`."""
+        return variable in self._gradients
+
+    def gradient(self, variable: Variable) -> np.ndarray | None:
+        """Return the array into which to write the gradient of `variable`, None if unwanted.
+
+        The caller overwrites all of it. Where a layer is used twice in one pass, the second
+        caller gets an array of its own, and `finish_gradients` adds the two.
+        """
+        target = self._gradients.get(variable)
+        if target is None or variable not in self._written:
+            self._written.add(variable)
+            return target
+        extra = self.empty(target.shape, target.dtype)
+        self._extra.append((target, extra))
+        return extra
+
+    def add_gradient(self, variable: Variable, value: np.ndarray) -> None:
+        """Write `value` as the gradient of `variable`, if it is wanted."""
+        target = self.gradient(variable)
+        if target is not None:
+            target[...] = value
+
+    def finish_gradients(self) -> None:
+        """Complete the gradients after the backward pass.
+
+        Adds the contributions of layers used more than once, and zeroes what nobody wrote.
+        """
+        for target, extra in self._extra:
+            target += extra
+        self._extra.clear()
+        if not self._gradients.keys() <= self._written:
+            for variable, target in self._gradients.items():
+                if variable not in self._written:
+                    target[...] = 0

@@ -1,0 +1,599 @@
+"""Losses by name, their derivatives, and the check that targets fit a loss.
+
+A loss is a function ``loss(y_true, y_pred)`` that gives one value per sample: of shape
+``(batch,)`` for outputs of shape ``(batch, units)``, of shape ``(batch, steps)`` for outputs of
+shape ``(batch, steps, units)``. The training step weighs and averages these values. It asks
+`pair` for the derivative. Arithmetic is done in `minikeras.ops.loss`.
+
+In the formulas below ``t`` is `y_true`, ``p`` is `y_pred`, and sums and means run over the last
+axis. ``epsilon`` is `minikeras.backend.epsilon()`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from minikeras import activations
+from minikeras.activations import as_floats
+from minikeras.backend import epsilon
+from minikeras.ops import loss as ops
+from minikeras.utils.registry import Registry
+
+
+def mean_squared_error(y_true: ArrayLike, y_pred: ArrayLike) -> np.ndarray:
+    """Return ``mean((p - t)**2)``. Also called ``'mse'`` and ``'MSE'``.
+
+    Parameters
+    ----------
+    y_true, y_pred : array (batch, ..., units)
+
+    Returns
+    -------
+    ndarray (batch, ...)
+
+    Examples
+    --------
+    >>> mean_squared_error([[0.0, 1.0]], [[2.0, 1.0]])
+    array([2.], dtype=float32)
+    """
+    return ops.mean_squared_error(*_arrays(y_true, y_pred))
+
+
+def mean_absolute_error(y_true: ArrayLike, y_pred: ArrayLike) -> np.ndarray:
+    """Return ``mean(|p - t|)``. Also called ``'mae'`` and ``'MAE'``.
+
+    Examples
+    --------
+    >>> mean_absolute_error([[0.0, 1.0]], [[2.0, 1.0]])
+    array([1.], dtype=float32)
+    """
+    return ops.mean_absolute_error(*_arrays(y_true, y_pred))
+
+
+def mean_absolute_percentage_error(y_true: ArrayLike, y_pred: ArrayLike) -> np.ndarray:
+    """Return ``100 * mean(|t - p| / max(|t|, epsilon))``. Also called ``'mape'`` and ``'MAPE'``.
+
+    Examples
+    --------
+    >>> mean_absolute_percentage_error([[2.0, 4.0]], [[1.0, 4.0]])
+    array([25.], dtype=float32)
+    """
+    return ops.mean_absolute_percentage_error(*_arrays(y_true, y_pred), epsilon=epsilon())
+
+
+def mean_squared_logarithmic_error(y_true: ArrayLike, y_pred: ArrayLike) -> np.ndarray:
+    """Return the mean of ``(log(1 + p) - log(1 + t))**2``. Also called ``'msle'`` and ``'MSLE'``.
+
+    `p` and `t` are first raised to at least epsilon; below it the loss has no gradient.
+
+    Examples
+    --------
+    >>> mean_squared_logarithmic_error([[0.0]], [[1.0]]).round(4)
+    array([0.4805], dtype=float32)
+    """
+    return ops.mean_squared_logarithmic_error(*_arrays(y_true, y_pred), epsilon=epsilon())
+
+
+def squared_hinge(y_true: ArrayLike, y_pred: ArrayLike) -> np.ndarray:
+    """Return ``mean(max(1 - t * p, 0)**2)``, for targets -1 and 1.
+
+    Targets 0 and 1 are not converted (later Keras does so).
+
+    Examples
+    --------
+    >>> squared_hinge([[-1.0, 1.0]], [[1.0, 1.0]])
+    array([2.], dtype=float32)
+    """
+    return ops.squared_hinge(*_arrays(y_true, y_pred))
+
+
+def hinge(y_true: ArrayLike, y_pred: ArrayLike) -> np.ndarray:
+    """Return ``mean(max(1 - t * p, 0))``, for targets -1 and 1.
+
+    Targets 0 and 1 are not converted (later Keras does so).
+
+    Examples
+    --------
+    >>> hinge([[-1.0, 1.0]], [[1.0, 1.0]])
+    array([1.], dtype=float32)
+    """
+    return ops.hinge(*_arrays(y_true, y_pred))
+
+
+def categorical_hinge(y_true: ArrayLike, y_pred: ArrayLike) -> np.ndarray:
+    """Return ``max(0, 1 + max((1 - t) * p) - sum(t * p))``, for one-hot targets.
+
+    Examples
+    --------
+    >>> categorical_hinge([[0.0, 1.0]], [[0.5, 1.0]])
+    array([0.5], dtype=float32)
+    """
+    return ops.categorical_hinge(*_arrays(y_true, y_pred))
+
+
+def logcosh(y_true: ArrayLike, y_pred: ArrayLike) -> np.ndarray:
+    """Return ``mean(log(cosh(p - t)))``.
+
+    About half the square of small errors, and the absolute value of large ones less log(2).
+
+    Examples
+    --------
+    >>> logcosh([[0.0]], [[1000.0]]).round(3)
+    array([999.307], dtype=float32)
+    """
+    return ops.logcosh(*_arrays(y_true, y_pred))
+
+
+def categorical_crossentropy(y_true: ArrayLike, y_pred: ArrayLike) -> np.ndarray:
+    """Return ``-sum(t * log(q))`` with ``q = p / sum(p)``, clipped to [epsilon, 1 - epsilon].
+
+    Parameters
+    ----------
+    y_true : array (batch, ..., classes)
+        One-hot rows, or probabilities.
+    y_pred : array (batch, ..., classes)
+        Probabilities. Rows that do not sum to 1 are scaled to do so.
+
+    Returns
+    -------
+    ndarray (batch, ...)
+
+    Notes
+    -----
+    Outside the limits of the clipping the loss has no gradient. Behind a layer with softmax,
+    training uses the gradient with respect to the softmax's input instead, which is that of the
+    loss without clipping (as in later Keras); the value stays the one above.
+
+    Examples
+    --------
+    >>> categorical_crossentropy([[0.0, 1.0]], [[0.5, 0.5]]).round(4)
+    array([0.6931], dtype=float32)
+    """
+    return ops.categorical_crossentropy(*_arrays(y_true, y_pred), epsilon=epsilon())
+
+
+def sparse_categorical_crossentropy(y_true: ArrayLike, y_pred: ArrayLike) -> np.ndarray:
+    """Return ``-log(q[label] / sum(q))`` with ``q`` the `p` clipped to [epsilon, 1 - epsilon].
+
+    About gradients, see `categorical_crossentropy`.
+
+    Parameters
+    ----------
+    y_true : array (batch, ...) or (batch, ..., 1)
+        Labels from 0 to classes - 1.
+    y_pred : array (batch, ..., classes)
+        Probabilities.
+
+    Examples
+    --------
+    >>> sparse_categorical_crossentropy([1], [[0.5, 0.5]]).round(4)
+    array([0.6931], dtype=float32)
+    """
+    y_pred = as_floats(y_pred)
+    y_true = np.asarray(y_true)
+    return ops.sparse_categorical_crossentropy(y_true, y_pred, epsilon=epsilon())
+
+
+def binary_crossentropy(y_true: ArrayLike, y_pred: ArrayLike) -> np.ndarray:
+    """Return ``-mean(t * log(q) + (1 - t) * log(1 - q))``.
+
+    ``q`` is `p` clipped to [epsilon, 1 - epsilon]. About gradients, see
+    `categorical_crossentropy`: the same holds behind a sigmoid.
+
+    Parameters
+    ----------
+    y_true : array (batch, ..., units)
+        0 or 1, or probabilities. Each unit is a question of its own.
+    y_pred : array (batch, ..., units)
+        Probabilities.
+
+    Examples
+    --------
+    >>> binary_crossentropy([[1.0]], [[0.5]]).round(4)
+    array([0.6931], dtype=float32)
+    """
+    return ops.binary_crossentropy(*_arrays(y_true, y_pred), epsilon=epsilon())
+
+
+def kullback_leibler_divergence(y_true: ArrayLike, y_pred: ArrayLike) -> np.ndarray:
+    """Return ``sum(t * log(t / p))``, both clipped to [epsilon, 1]. Also ``'kld'`` and ``'KLD'``.
+
+    Below epsilon and above 1 the loss has no gradient.
+
+    Examples
+    --------
+    >>> kullback_leibler_divergence([[0.5, 0.5]], [[0.5, 0.5]])
+    array([0.], dtype=float32)
+    """
+    return ops.kullback_leibler_divergence(*_arrays(y_true, y_pred), epsilon=epsilon())
+
+
+def poisson(y_true: ArrayLike, y_pred: ArrayLike) -> np.ndarray:
+    """Return ``mean(p - t * log(p + epsilon))``, for counts `t` and rates `p`.
+
+    Examples
+    --------
+    >>> poisson([[3.0]], [[1.0]]).round(4)
+    array([1.], dtype=float32)
+    """
+    return ops.poisson(*_arrays(y_true, y_pred), epsilon=epsilon())
+
+
+def cosine_proximity(y_true: ArrayLike, y_pred: ArrayLike) -> np.ndarray:
+    """Return minus the cosine of the angle between `y_true` and `y_pred`. Also ``'cosine'``.
+
+    Examples
+    --------
+    >>> cosine_proximity([[1.0, 0.0]], [[3.0, 4.0]]).round(4)
+    array([-0.6], dtype=float32)
+    """
+    return ops.cosine_proximity(*_arrays(y_true, y_pred))
+
+
+mse = MSE = mean_squared_error
+mae = MAE = mean_absolute_error
+mape = MAPE = mean_absolute_percentage_error
+msle = MSLE = mean_squared_logarithmic_error
+kld = KLD = kullback_leibler_divergence
+cosine = cosine_proximity
+
+
+def _arrays(y_true: ArrayLike, y_pred: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    y_pred = as_floats(y_pred)
+    y_true = np.asarray(y_true)
+    if y_true.shape != y_pred.shape and y_pred.shape == (*y_true.shape, 1):
+        y_true = y_true[..., np.newaxis]  # else (batch,) and (batch, 1) make (batch, batch)
+    return y_true, y_pred
+
+
+class LossPair(NamedTuple):
+    """A loss and its derivative.
+
+    Parameters
+    ----------
+    forward : callable
+        ``forward(y_true, y_pred) -> values``, one per sample or of any other shape.
+    backward : callable
+        ``backward(dloss, y_true, y_pred, out=None) -> dy_pred``, for `dloss` of the shape of the
+        values. `out` receives the result.
+    """
+
+    forward: Callable[..., Any]
+    backward: Callable[..., np.ndarray]
+
+
+def _bind(op: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
+    """Give a backward op the conversions of the public functions, and epsilon if it needs one."""
+    uses_epsilon = "epsilon" in op.__code__.co_varnames
+
+    def backward(
+        dloss: np.ndarray, y_true: ArrayLike, y_pred: ArrayLike, out: np.ndarray | None = None
+    ) -> np.ndarray:
+        y_true, y_pred = _arrays(y_true, y_pred)
+        if uses_epsilon:
+            return op(dloss, y_true, y_pred, out=out, epsilon=epsilon())
+        return op(dloss, y_true, y_pred, out=out)
+
+    return backward
+
+
+_BACKWARD: dict[Callable, Callable[..., np.ndarray]] = {
+    mean_squared_error: ops.mean_squared_error_backward,
+    mean_absolute_error: ops.mean_absolute_error_backward,
+    mean_absolute_percentage_error: ops.mean_absolute_percentage_error_backward,
+    mean_squared_logarithmic_error: ops.mean_squared_logarithmic_error_backward,
+    squared_hinge: ops.squared_hinge_backward,
+    hinge: ops.hinge_backward,
+    categorical_hinge: ops.categorical_hinge_backward,
+    logcosh: ops.logcosh_backward,
+    categorical_crossentropy: ops.categorical_crossentropy_backward,
+    sparse_categorical_crossentropy: ops.sparse_categorical_crossentropy_backward,
+    binary_crossentropy: ops.binary_crossentropy_backward,
+    kullback_leibler_divergence: ops.kullback_leibler_divergence_backward,
+    poisson: ops.poisson_backward,
+    cosine_proximity: ops.cosine_proximity_backward,
+}
+_PAIRS = {f: LossPair(f, _bind(op)) for f, op in _BACKWARD.items()}
+
+_FUSED: dict[tuple[Callable, Callable], Callable[..., np.ndarray]] = {
+    (categorical_crossentropy, activations.softmax): ops.softmax_crossentropy_backward,
+    (sparse_categorical_crossentropy, activations.softmax): (
+        ops.sparse_softmax_crossentropy_backward
+    ),
+    (binary_crossentropy, activations.sigmoid): ops.sigmoid_crossentropy_backward,
+}
+
+ALIASES = {
+    **dict.fromkeys(("mse", "MSE"), "mean_squared_error"),
+    **dict.fromkeys(("mae", "MAE"), "mean_absolute_error"),
+    **dict.fromkeys(("mape", "MAPE"), "mean_absolute_percentage_error"),
+    **dict.fromkeys(("msle", "MSLE"), "mean_squared_logarithmic_error"),
+    **dict.fromkeys(("kld", "KLD"), "kullback_leibler_divergence"),
+    "cosine": "cosine_proximity",
+}
+FUNCTIONS = {f.__name__: f for f in _PAIRS}
+_registry = Registry("loss", FUNCTIONS, ALIASES)
+
+
+class with_gradient:
+    """Make a loss of your own from a function and its derivative.
+
+    Parameters
+    ----------
+    function : callable
+        ``function(y_true, y_pred)``: one value per sample, or an array of any other shape, or
+        one number for the batch. The training step takes the mean.
+    backward : callable
+        ``backward(dloss, y_true, y_pred)``: the gradient of ``sum(dloss * values)`` with respect
+        to `y_pred`, and of its shape. It must write to none of the three.
+
+    Notes
+    -----
+    The result is a loss of the name of `function`, to be given as ``loss=``. To load a saved
+    model, give it in ``custom_objects`` by that name.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> def fourth_power(y_true, y_pred):
+    ...     return ((y_pred - y_true) ** 4).mean(axis=-1)
+    >>> def fourth_power_backward(dloss, y_true, y_pred):
+    ...     return dloss[..., None] * 4 * (y_pred - y_true) ** 3 / y_pred.shape[-1]
+    >>> loss = with_gradient(fourth_power, fourth_power_backward)
+    >>> loss.__name__, loss(np.zeros((1, 2)), np.ones((1, 2)))
+    ('fourth_power', array([1.]))
+    >>> pair(loss).backward(np.ones(1), np.zeros((1, 2)), np.ones((1, 2)))
+    array([[2., 2.]])
+    """
+
+    def __init__(self, function: Callable[..., Any], backward: Callable[..., Any]) -> None:
+        self.function = function
+        self.derivative = backward
+        self.__name__ = getattr(function, "__name__", type(function).__name__)
+        self.pair = LossPair(function, self._backward)
+
+    def __call__(self, y_true: Any, y_pred: Any) -> Any:
+        """Return the loss."""
+        return self.function(y_true, y_pred)
+
+    def _backward(
+        self, dloss: Any, y_true: Any, y_pred: np.ndarray, out: np.ndarray | None = None
+    ) -> np.ndarray:
+        dy = np.asarray(self.derivative(dloss, y_true, y_pred))
+        if dy.shape != y_pred.shape:
+            raise ValueError(
+                f"The backward function of loss '{self.__name__}' must return an array of the "
+                f"shape {y_pred.shape} of y_pred; it returned {dy.shape}."
+            )
+        if out is None:
+            return dy.astype(y_pred.dtype, copy=False)
+        np.copyto(out, dy, casting="same_kind")
+        return out
+
+
+def pair(loss: Callable) -> LossPair:
+    """Return `loss` together with its derivative.
+
+    This is the one place where a callable becomes a pair.
+
+    Parameters
+    ----------
+    loss : callable
+        A function of this module or one made by `with_gradient`.
+
+    Raises
+    ------
+    NotImplementedError
+        If the derivative of `loss` is not known.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> square = pair(mean_squared_error)
+    >>> y_true, y_pred = np.array([[1.0, 2.0]]), np.array([[1.0, 5.0]])
+    >>> square.forward(y_true, y_pred), square.backward(np.ones(1), y_true, y_pred)
+    (array([4.5]), array([[0., 3.]]))
+    """
+    found = getattr(loss, "pair", None)
+    if not isinstance(found, LossPair):
+        found = _PAIRS.get(loss)
+    if found is None:
+        name = getattr(loss, "__name__", repr(loss))
+        raise NotImplementedError(
+            f"The derivative of the loss {name} is not known, so a model cannot be trained with "
+            f"it. Give it with minikeras.losses.with_gradient(function, backward). Known: "
+            f"{', '.join(FUNCTIONS)}."
+        )
+    return found
+
+
+def fused_backward(loss: Callable, activation: Callable | None) -> Callable[..., np.ndarray] | None:
+    """Return the derivative of a loss and the activation before it in one step, if there is one.
+
+    Parameters
+    ----------
+    loss : callable
+    activation : callable or None
+        What makes `y_pred` from the logits.
+
+    Returns
+    -------
+    callable or None
+        ``backward(dloss, y_true, y_pred, out=None) -> dlogits``, for `dloss` of shape
+        ``(batch, ...)`` and arrays of shape ``(batch, ..., units)``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> backward = fused_backward(binary_crossentropy, activations.sigmoid)
+    >>> backward(np.ones(1), np.array([[1.0]]), np.array([[0.25]]))
+    array([[-0.75]])
+    >>> fused_backward(binary_crossentropy, activations.softmax) is None
+    True
+    """
+    return None if activation is None else _FUSED.get((loss, activation))
+
+
+def get(identifier: str | Callable | Mapping | None) -> Any:
+    """Return the loss that `identifier` names.
+
+    Parameters
+    ----------
+    identifier : str, callable or None
+        A name; a function, which is returned as it is; None, for which None is returned.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown.
+    TypeError
+        If `identifier` is none of these.
+
+    Examples
+    --------
+    >>> get("mse") is mean_squared_error
+    True
+    """
+    return None if identifier is None else _registry.get(identifier)
+
+
+def serialize(loss: Callable) -> Any:
+    """Return the name of a loss.
+
+    Examples
+    --------
+    >>> serialize(mse)
+    'mean_squared_error'
+    """
+    return _registry.serialize(loss)
+
+
+def deserialize(name: str | Mapping, custom_objects: Mapping[str, Any] | None = None) -> Callable:
+    """Return the loss called `name`.
+
+    Parameters
+    ----------
+    name : str
+    custom_objects : dict, optional
+        Names that are known in this call only.
+    """
+    return _registry.deserialize(name, custom_objects)
+
+
+def check_targets(
+    loss: Callable, y_true: np.ndarray | tuple[int, ...], output_shape: tuple[int | None, ...]
+) -> None:
+    """Check that targets have the shape that a loss compares with a model's output.
+
+    Only shapes are looked at; for the values of labels see `check_labels`. A loss that is not
+    of this module may compare what it likes.
+
+    Parameters
+    ----------
+    loss : callable
+    y_true : ndarray or tuple
+        The targets or their shape. ``(samples,)`` passes for ``(samples, 1)``.
+    output_shape : tuple
+        Shape of the model's output, with None for the batch and for what varies.
+
+    Raises
+    ------
+    ValueError
+        If they do not fit, with what to do about it.
+
+    Examples
+    --------
+    >>> check_targets(categorical_crossentropy, (60000,), (None, 10))
+    Traceback (most recent call last):
+        ...
+    ValueError: The loss categorical_crossentropy expects one-hot targets of shape ...
+    """
+    shape = y_true if isinstance(y_true, tuple) else np.shape(y_true)
+    if loss not in _PAIRS:
+        return
+    labels_shape, units = output_shape[:-1], output_shape[-1]
+    hint = "Change the targets, or the last layers of the model."
+    are_labels = _fits(shape, labels_shape) or _fits(shape, (*labels_shape, 1))
+    if loss is sparse_categorical_crossentropy:
+        fits = are_labels
+        wanted = f"integer labels of shape {_wording((*labels_shape, 1))}"
+        if _fits(shape, output_shape):
+            hint = (
+                "If they are one-hot, use loss='categorical_crossentropy', or turn them into "
+                "labels with y.argmax(axis=-1)."
+            )
+    elif loss is categorical_crossentropy:
+        fits = _fits(shape, output_shape) and units != 1
+        wanted = f"one-hot targets of shape {_wording(output_shape)}"
+        if units == 1:
+            hint = (
+                "A single unit cannot tell classes apart: use loss='binary_crossentropy' with a "
+                "sigmoid for two classes, or one unit for each class."
+            )
+        elif are_labels:
+            hint = (
+                "If they are labels, use loss='sparse_categorical_crossentropy', or turn them "
+                f"into one-hot rows with minikeras.utils.to_categorical(y, {units})."
+            )
+    else:
+        fits = _fits(shape, output_shape) or _fits((*shape, 1), output_shape)
+        wanted = "targets of the output's shape"
+    if not fits:
+        raise ValueError(
+            f"The loss {loss.__name__} expects {wanted}: the targets have shape "
+            f"{_wording(shape)}, the model's output {_wording(output_shape)}. {hint}"
+        )
+
+
+def _fits(shape: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:
+    """Compare all axes but the first, which counts samples."""
+    sizes = zip(shape[1:], wanted[1:], strict=False)
+    return len(shape) == len(wanted) and all(b is None or a == b for a, b in sizes)
+
+
+def _wording(shape: tuple[int | None, ...]) -> str:
+    names = ["samples", *("any" if n is None else str(n) for n in shape[1:])][: len(shape)]
+    return f"({', '.join(names)}{',' if len(names) == 1 else ''})"
+
+
+def check_labels(y_true: ArrayLike, classes: int) -> None:
+    """Check that labels are whole numbers from 0 to ``classes - 1``.
+
+    Parameters
+    ----------
+    y_true : array of any shape
+    classes : int
+        The number of units of the model's output.
+
+    Raises
+    ------
+    ValueError
+        If there is another value among them, with that value.
+
+    Examples
+    --------
+    >>> check_labels([0, 1, 2], classes=3)
+    >>> check_labels([1, 2, 3], classes=3)
+    Traceback (most recent call last):
+        ...
+    ValueError: sparse_categorical_crossentropy expects labels from 0 to 2, ...
+    """
+    labels = np.asarray(y_true)
+    if labels.size == 0:
+        return
+    low, high = labels.min(), labels.max()
+    wanted = f"sparse_categorical_crossentropy expects labels from 0 to {classes - 1}, one a unit"
+    if not (low >= 0 and high < classes):
+        hint = "Give the last layer one unit for each class, or correct the labels."
+        if classes == 1:
+            hint = "For two classes use loss='binary_crossentropy' with a sigmoid."
+        elif low == 1 and high == classes:
+            hint = "If they count from 1, subtract 1."
+        raise ValueError(f"{wanted}; they range from {low} to {high}. {hint}")
+    if labels.dtype.kind == "f" and not np.array_equal(labels, np.floor(labels)):
+        broken = labels[labels != np.floor(labels)].flat[0]
+        raise ValueError(f"{wanted}; {broken} is not a whole number.")

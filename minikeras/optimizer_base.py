@@ -1,0 +1,475 @@
+"""`Optimizer`: what the rules in `minikeras.optimizers` share, and how to write a new one.
+
+An optimizer works on vectors that hold all weights of a model end to end (see
+`minikeras.backend.store`), in pieces that fit the processor's cache, on several threads. A rule
+is therefore written for one piece.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+
+from minikeras.backend.store import WeightBlock
+from minikeras.backend.variable import Scalar, Variable
+from minikeras.ops.memory import aligned_empty
+from minikeras.ops.parallel import for_blocks
+from minikeras.utils.registry import unknown_name_message
+
+# How many weights one piece has, about. A step makes a dozen passes over a piece, and between two
+# of them a thread needs the interpreter lock: in much smaller pieces two threads wait for each
+# other all the time. In much larger ones the arrays no longer stay in cache between the passes.
+PIECE = 196608
+
+# A slot that only decays ends up among the denormal numbers, where some processors multiply
+# tens of times slower, and a decay above 1/2 never takes it out again. So every so many steps
+# what has shrunk below the floor becomes zero. The floor is far below what epsilon can see, and
+# a decay of 0.65 needs all the steps in between to get from the floor to the first denormal.
+FLUSH_EVERY = 32
+_FLOORS = {np.dtype(np.float32): 1e-32, np.dtype(np.float64): 1e-302}
+
+_T = TypeVar("_T", bound="Optimizer")
+
+
+class Hyperparameter:
+    """An attribute of an optimizer: a checked number that may change while it trains.
+
+    Reading it gives a `Scalar`, so that ``K.set_value(optimizer.lr, 0.1)`` works; assigning a
+    number to the attribute does the same and checks the number.
+
+    Parameters
+    ----------
+    most, below : float, optional
+        Where the allowed numbers end; they begin at 0.
+    whole : bool
+        Whether it counts something. Default False.
+    """
+
+    def __init__(
+        self, most: float = math.inf, below: float = math.inf, whole: bool = False
+    ) -> None:
+        self.most = most
+        self.below = below
+        self.whole = whole
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        if instance is None:
+            return self
+        try:
+            return instance.__dict__[self.name]
+        except KeyError:
+            raise AttributeError(
+                f"{type(instance).__name__} has no '{self.name}' yet: call super().__init__() "
+                "first."
+            ) from None
+
+    def __set__(self, instance: Any, value: Any) -> None:
+        where = type(instance).__name__
+        number = checked(where, self.name, value, self.most, self.below)
+        if self.whole and number != int(number):
+            raise ValueError(f"{where}: {self.name} must be a whole number, got {value!r}.")
+        if self.name in instance.__dict__:
+            instance.__dict__[self.name].assign(number)
+        else:
+            start = np.array(number, np.int64 if self.whole else np.float64)
+            instance.__dict__[self.name] = Scalar(start, name=f"{where}/{self.name}:0")
+
+
+class Optimizer:
+    """What all optimizers share, and what a new one starts from.
+
+    A subclass names its `slots`, the vectors it keeps from step to step, and defines `update`.
+    A number that scripts should be able to set while the model trains is declared as a
+    `Hyperparameter`.
+
+    Parameters
+    ----------
+    lr : float
+        Learning rate, at least 0. Default 0.01. Also taken by its later name, `learning_rate`.
+    decay : float
+        At least 0. Step number `n` (the first is 0) uses ``lr / (1 + decay * n)``. Default 0.
+    clipnorm : float, optional
+        The gradients of all weights together are scaled to this length if they are longer
+        (later Keras takes the length for each weight alone). None or 0: no clipping.
+    clipvalue : float, optional
+        Each entry of each gradient is then limited to ``[-clipvalue, clipvalue]``. None or 0:
+        no clipping.
+
+    Attributes
+    ----------
+    lr, learning_rate : Scalar
+        One number by two names. Settable at any time, by assignment or ``K.set_value``.
+    iterations : Scalar
+        How many steps have been done.
+    slots : tuple of str
+        Names of what is kept for each weight; zeros at first. Entries below 1e-32 are set to
+        zero now and then (float64: 1e-302; see `FLUSH_EVERY`).
+    arguments : tuple of str
+        The constructor's arguments besides those above. Each must be an attribute, too: that is
+        where `get_config` and `step_constants` find it.
+
+    Raises
+    ------
+    TypeError
+        If an argument is unknown, or is no number.
+    ValueError
+        If a number is out of its range.
+
+    Examples
+    --------
+    Steps of one length, by the sign of a running mean of the gradients:
+
+    >>> class SignSGD(Optimizer):
+    ...     slots = ("means",)
+    ...     arguments = ("momentum",)
+    ...     momentum = Hyperparameter(below=1.0)
+    ...
+    ...     def __init__(self, lr=0.001, momentum=0.9, **kwargs):
+    ...         super().__init__(lr, **kwargs)
+    ...         self.momentum = momentum
+    ...
+    ...     def update(self, value, gradient, means, scratch, lr, momentum):
+    ...         means *= momentum
+    ...         gradient *= 1 - momentum
+    ...         means += gradient
+    ...         np.sign(means, out=scratch)
+    ...         scratch *= lr
+    ...         value -= scratch
+
+    A model does the following by itself, in `compile` and in each training step:
+
+    >>> block = WeightBlock([Variable(np.array([1.0, 2.0, 3.0]))])
+    >>> optimizer = SignSGD(lr=0.5)
+    >>> optimizer.build([block])
+    >>> block.gradients[:] = [10.0, 0.0, -0.1]
+    >>> optimizer.apply_gradients()
+    >>> block.values.tolist()
+    [0.5, 2.0, 3.5]
+    >>> optimizer.get_config()
+    {'lr': 0.5, 'decay': 0.0, 'momentum': 0.9}
+    """
+
+    slots: tuple[str, ...] = ()
+    arguments: tuple[str, ...] = ()
+    # Whether `weights` begins with the number of steps, as it does for most in Keras 2.2.4.
+    saves_iterations = True
+
+    lr = Hyperparameter()
+    decay = Hyperparameter()
+    iterations = Hyperparameter(whole=True)
+
+    def __new__(cls: type[_T], *args: Any, **kwargs: Any) -> _T:
+        """Refuse a learning rate that is given twice, by its two names."""
+        if "learning_rate" in kwargs:
+            import inspect
+
+            signature = inspect.signature(cls.__init__)
+            if "lr" in signature.bind_partial(None, *args, **kwargs).arguments:
+                raise TypeError(
+                    f"{cls.__name__}: 'lr' and 'learning_rate' are two names of one argument; "
+                    "give one of them."
+                )
+        return super().__new__(cls)
+
+    def __init__(
+        self,
+        lr: float = 0.01,
+        decay: float = 0.0,
+        *,
+        clipnorm: float | None = None,
+        clipvalue: float | None = None,
+        learning_rate: float | None = None,
+        **unknown: Any,
+    ) -> None:
+        if unknown:
+            raise TypeError(_unknown_argument(type(self), next(iter(unknown))))
+        self.lr = lr if learning_rate is None else learning_rate
+        self.decay = decay
+        self.iterations = 0
+        where = type(self).__name__
+        self.clipnorm = None if clipnorm is None else checked(where, "clipnorm", clipnorm)
+        self.clipvalue = None if clipvalue is None else checked(where, "clipvalue", clipvalue)
+        self._blocks: list[WeightBlock] | None = None
+        self._vectors: list[list[np.ndarray]] = []
+        self._pieces: list[tuple[np.ndarray, ...]] | None = None
+        self._scratch: dict[tuple[int, str], np.ndarray] = {}
+
+    @property
+    def learning_rate(self) -> Any:
+        """The later name of `lr`."""
+        return self.lr
+
+    @learning_rate.setter
+    def learning_rate(self, value: float) -> None:
+        self.lr = value
+
+    # What a subclass defines.
+
+    def step_constants(self, lr: float, t: int) -> tuple[Any, ...]:
+        """Return the last arguments of `update`, worked out once for each step.
+
+        Parameters
+        ----------
+        lr : float
+            The learning rate of this step, decayed.
+        t : int
+            The number of this step. The first is 1.
+
+        Returns
+        -------
+        tuple
+            If a subclass does not say otherwise: `lr`, and what stands in `arguments`. Numbers
+            should be Python's: they leave float32 arrays float32.
+        """
+        return (lr, *[_plain(getattr(self, name)) for name in self.arguments])
+
+    def update(self, *args: Any, **kwargs: Any) -> None:
+        """Change one piece of the weights in place; to be defined by each optimizer.
+
+        It is called as ``update(value, gradient, *slots, scratch, *step_constants)``. All but
+        the constants are vectors of one length and one type. It may run in several threads at
+        once, for different pieces: it must change nothing but these vectors, and treat each
+        entry alike. Memory is saved by writing into `scratch`, with ``out=`` or in place.
+
+        Parameters
+        ----------
+        value : ndarray, shape (n,)
+            Weights, to be changed.
+        gradient : ndarray, shape (n,)
+            Their gradient, already clipped. May be overwritten.
+        *slots : ndarray, shape (n,)
+            What this optimizer keeps of them, in the order of `slots`, to be changed.
+        scratch : ndarray, shape (n,)
+            Room for intermediate results; it holds anything.
+        *step_constants
+            What `step_constants` returned.
+        """
+        raise NotImplementedError(
+            f"{type(self).__name__} must define "
+            "update(self, value, gradient, *slots, scratch, *step_constants)."
+        )
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments that make an optimizer like this one, with Keras' keys."""
+        names = ["lr", "decay", *self.arguments]
+        names += [name for name in ("clipnorm", "clipvalue") if getattr(self, name) is not None]
+        return {name: _plain(getattr(self, name)) for name in names}
+
+    # What a model calls.
+
+    def build(self, blocks: Sequence[WeightBlock]) -> None:
+        """Take charge of the weights in `blocks`, with slots of zeros.
+
+        Building again starts with fresh slots; `iterations` goes on, as in Keras 2.2.
+        """
+        self._blocks = list(blocks)
+        self._vectors = [[_zeros_like(b.values) for _ in self.slots] for b in self._blocks]
+        self._pieces = None
+        self._scratch = {}
+
+    def apply_gradients(self) -> None:
+        """Do one step: change the weights by the gradients that lie in the blocks.
+
+        The gradients are used up.
+
+        Raises
+        ------
+        RuntimeError
+            If `build` has not been called.
+        """
+        if self._pieces is None:
+            self._pieces = self._cut()
+        pieces = self._pieces
+        done = int(self.iterations)
+        lr, decay = float(self.lr), float(self.decay)
+        if decay:
+            lr /= 1.0 + decay * done
+        constants = self.step_constants(lr, done + 1)
+        scale = self._scale_to_norm(pieces) if self.clipnorm else 1.0
+        bound = self.clipvalue
+        flush = (done + 1) % FLUSH_EVERY == 0
+
+        def work(number: int, _: int, worker: int) -> None:
+            value, gradient, *slots = pieces[number]
+            scratch = self._scratch_like(value, worker)
+            if scale != 1.0:
+                gradient *= scale
+            if bound:
+                np.minimum(gradient, bound, out=gradient)
+                np.maximum(gradient, -bound, out=gradient)
+            self.update(value, gradient, *slots, scratch, *constants)
+            if flush:
+                for slot in slots:
+                    _flush(slot, scratch)
+
+        for_blocks(work, len(pieces), 1)
+        self.iterations.value[...] = done + 1
+
+    def _scale_to_norm(self, pieces: list[tuple[np.ndarray, ...]]) -> float:
+        """Return the factor that shortens all gradients together to `clipnorm`."""
+        squares = [0.0] * len(pieces)
+
+        def work(number: int, _: int, worker: int) -> None:
+            gradient = pieces[number][1]
+            scratch = self._scratch_like(gradient, worker)
+            np.multiply(gradient, gradient, out=scratch)
+            squares[number] = float(np.add.reduce(scratch))
+
+        for_blocks(work, len(pieces), 1)
+        norm = math.sqrt(sum(squares))
+        assert self.clipnorm is not None
+        return self.clipnorm / norm if norm > self.clipnorm else 1.0
+
+    def _cut(self) -> list[tuple[np.ndarray, ...]]:
+        """Cut values, gradients and slots into pieces, so that a step need not."""
+        if self._blocks is None:
+            raise RuntimeError(
+                f"{type(self).__name__} has no weights to change yet: compile a model with it, or "
+                "call build(blocks) first."
+            )
+        pieces: list[tuple[np.ndarray, ...]] = []
+        for block, vectors in zip(self._blocks, self._vectors, strict=True):
+            arrays = (block.values, block.gradients, *vectors)
+            length = _piece_length(block.values.size)
+            starts = range(0, block.values.size, length)
+            pieces += [tuple(a[start : start + length] for a in arrays) for start in starts]
+        return pieces
+
+    def _scratch_like(self, piece: np.ndarray, worker: int) -> np.ndarray:
+        """Return the worker's own scratch memory, as long as `piece`."""
+        key = worker, piece.dtype.char
+        scratch = self._scratch.get(key)
+        if scratch is None or scratch.size < piece.size:
+            scratch = self._scratch[key] = aligned_empty(piece.size, piece.dtype)
+        return scratch[: piece.size]
+
+    # The state, going in and out.
+
+    @property
+    def weights(self) -> list[Variable]:
+        """The state as variables, in the order of Keras 2.2.4: for each slot, each weight.
+
+        Most optimizers have `iterations` before them. Empty before `build`.
+        """
+        if self._blocks is None:
+            return []
+        owner = type(self).__name__
+        found: list[Variable] = [self.iterations] if self.saves_iterations else []
+        for number, slot in enumerate(self.slots):
+            for block, vectors in zip(self._blocks, self._vectors, strict=True):
+                views = block.split(vectors[number])
+                for variable, view in zip(block.variables, views, strict=True):
+                    name = f"{owner}/{variable.name.removesuffix(':0')}/{slot}:0"
+                    found.append(Variable(view, name, trainable=False))
+        return found
+
+    def get_weights(self) -> list[np.ndarray]:
+        """Return copies of the state, in the order of `weights`."""
+        return [variable.value.copy() for variable in self.weights]
+
+    def set_weights(self, weights: Sequence[Any]) -> None:
+        """Set the state to what `get_weights` returned. Nothing is changed if it does not fit.
+
+        Parameters
+        ----------
+        weights : sequence of array_like
+
+        Raises
+        ------
+        ValueError
+            If the number of arrays or a shape is not that of `weights`.
+        """
+        own = self.weights
+        where = type(self).__name__
+        if len(weights) != len(own):
+            reason = "" if own else " It gets them when the model that uses it is compiled."
+            raise ValueError(
+                f"{where} has {len(own)} weights, but set_weights got a list of "
+                f"{len(weights)}.{reason}"
+            )
+        arrays = [np.asarray(a, v.dtype) for a, v in zip(weights, own, strict=True)]
+        for number, (array, variable) in enumerate(zip(arrays, own, strict=True)):
+            if array.shape != variable.shape:
+                raise ValueError(
+                    f"{where}: array {number} is for '{variable.name}' of shape {variable.shape}, "
+                    f"but has shape {array.shape}."
+                )
+        if self.saves_iterations and own:
+            self.iterations = weights[0]
+        for array, variable in zip(arrays, own, strict=True):
+            variable.assign(array)
+
+    @classmethod
+    def from_config(cls: type[_T], config: Mapping[str, Any]) -> _T:
+        """Make an optimizer from what `get_config` returned."""
+        return cls(**config)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # The pieces are views: a copy must cut its own.
+        return {**self.__dict__, "_pieces": None, "_scratch": {}}
+
+
+def checked(
+    where: str, name: str, value: Any, most: float = math.inf, below: float = math.inf
+) -> float:
+    """Return an argument as a float, if it is one from 0 to `most` and less than `below`."""
+    try:
+        number = math.nan if isinstance(value, str) else float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if math.isnan(number) and not isinstance(value, (float, np.floating)):
+        raise TypeError(f"{where}: {name} must be a number, got {value!r}.")
+    if not (0 <= number <= most and number < below):
+        end = f" and at most {most:g}" if most < math.inf else ""
+        end = f" and below {below:g}" if below < math.inf else end or " and finite"
+        raise ValueError(f"{where}: {name} must be at least 0{end}, got {value!r}.")
+    return number
+
+
+def _unknown_argument(cls: type, name: str) -> str:
+    """Word the error for an argument that the optimizer does not take."""
+    import inspect
+
+    known = {
+        parameter
+        for owner in (cls, Optimizer)
+        for parameter in inspect.signature(owner.__init__).parameters  # type: ignore[misc]
+    }
+    known -= {"self", "kwargs", "unknown"}
+    return unknown_name_message(f"argument of {cls.__name__}", name, known)
+
+
+def _plain(value: Any) -> Any:
+    return value.value.item() if isinstance(value, Scalar) else value
+
+
+def _zeros_like(vector: np.ndarray) -> np.ndarray:
+    zeros = aligned_empty(vector.size, vector.dtype)
+    zeros.fill(0)
+    return zeros
+
+
+def _piece_length(size: int) -> int:
+    """Return how long the pieces of a vector are: equal, and one or an even number of them.
+
+    It depends on the size only, and not on the number of threads.
+    """
+    # A second thread is worth its wake-up call from about 300 thousand weights on.
+    count = 1 if size < 1.5 * PIECE else 2 * max(1, round(size / (2 * PIECE)))
+    # A multiple of 16 lets each piece start at a cache line, as the whole vector does.
+    return max(16, -(-size // (16 * count)) * 16)
+
+
+def _flush(vector: np.ndarray, scratch: np.ndarray) -> None:
+    """Set to zero what is about to become denormal, without allocating anything."""
+    floor = _FLOORS.get(vector.dtype)
+    if floor is not None:
+        np.absolute(vector, out=scratch)
+        np.greater_equal(scratch, floor, out=scratch)
+        vector *= scratch

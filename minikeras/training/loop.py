@@ -1,0 +1,121 @@
+"""The loops: over epochs and batches in `fit`, over batches in `evaluate` and `predict`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from minikeras import callbacks as cb
+from minikeras.engine import Context, Workspace
+from minikeras.training.step import Step
+
+
+def fit_loop(
+    model: Any,
+    step: Step,
+    source: Any,
+    epochs: int,
+    verbose: int,
+    callbacks: Iterable[Any],
+    validation: Any,
+    initial_epoch: int,
+) -> cb.History:
+    """Train, and return the history.
+
+    Parameters
+    ----------
+    model : Sequential
+    step : Step
+    source, validation : source of batches
+        See `minikeras.training.data`; `validation` may be None.
+    epochs, initial_epoch : int
+        Epochs ``initial_epoch`` to ``epochs - 1`` are run.
+    verbose : {0, 1, 2}
+    callbacks : iterable of Callback
+    """
+    history = cb.History()
+    progress = cb.ProgbarLogger() if verbose else None
+    chain = [cb.BaseLogger(), *([progress] if progress else []), *callbacks, history]
+    params = {
+        "batch_size": source.batch_size,
+        "epochs": epochs,
+        "steps": source.steps,
+        "samples": source.samples,
+        "verbose": verbose,
+        "do_validation": validation is not None,
+        "metrics": cb.names_of_results(step.names, validation is not None),
+    }
+    hooks = cb.CallbackList(chain, model, params)
+    model.history = history
+    model.stop_training = False
+    if verbose:
+        held_out = f", validate on {validation.samples} samples" if validation is not None else ""
+        print(f"Train on {source.samples} samples{held_out}")
+    try:
+        hooks("on_train_begin", {})
+        for epoch in range(initial_epoch, epochs):
+            hooks("on_epoch_begin", epoch, cb.Logs())
+            _train_epoch(model, step, source, hooks)
+            logs = cb.Logs()
+            if validation is not None and not model.stop_training:
+                results = evaluate_loop(step, validation)
+                logs.update(zip(params["metrics"][len(step.names) :], results, strict=True))
+            hooks("on_epoch_end", epoch, logs)
+            if model.stop_training:
+                break
+        hooks("on_train_end", {})
+    finally:
+        # Reached by Ctrl-C too: the history keeps the epochs that were completed.
+        if progress is not None:
+            progress.close()
+        step.workspace.clear()
+    return history
+
+
+def _train_epoch(model: Any, step: Step, source: Any, hooks: cb.CallbackList) -> None:
+    """Train on each batch once."""
+    for index, (x, y, weights) in enumerate(source.batches()):
+        size = len(x)
+        hooks("on_batch_begin", index, {"batch": index, "size": size})
+        results = step.train(x, y, weights)
+        logs = cb.Logs(zip(step.names, results, strict=True), batch=index, size=size)
+        hooks("on_batch_end", index, logs)
+        if model.stop_training:
+            break
+
+
+def evaluate_loop(step: Step, source: Any, verbose: int = 0) -> list[float]:
+    """Return the loss and the metrics over all batches, weighted by their sizes."""
+    totals = [0.0] * len(step.names)
+    bar = cb.Bar(source.samples) if verbose else None
+    for x, y, weights in source.batches():
+        results = step.test(x, y, weights)
+        totals = [total + result * len(x) for total, result in zip(totals, results, strict=True)]
+        if bar is not None:
+            bar.add(len(x), {})
+    if bar is not None:
+        bar.close({})
+    return [total / max(1, source.samples) for total in totals]
+
+
+def predict_loop(model: Any, source: Any, verbose: int = 0) -> np.ndarray:
+    """Return the model's output for all batches, in one array."""
+    bar = cb.Bar(source.samples) if verbose else None
+    workspace = Workspace()
+    result: np.ndarray | None = None
+    done = 0
+    for x, _, _ in source.batches():
+        workspace.begin(x.shape)
+        y, _ = model.propagate(x, Context(workspace=workspace))
+        if result is None:
+            result = np.empty((source.samples, *y.shape[1:]), y.dtype)
+        result[done : done + len(x)] = y
+        done += len(x)
+        if bar is not None:
+            bar.add(len(x), {})
+    if bar is not None:
+        bar.close({})
+    assert result is not None
+    return result

@@ -1,0 +1,177 @@
+"""One step of training or testing: forward, loss, backward, update."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from minikeras import losses, metrics
+from minikeras.backend.store import WeightStore
+from minikeras.backend.variable import Variable
+from minikeras.engine import Context, Workspace
+from minikeras.optimizers import Optimizer
+from minikeras.training.weighting import coefficients
+
+
+class Step:
+    """What `compile` makes of a model, an optimizer, a loss and metrics.
+
+    Parameters
+    ----------
+    model : Sequential
+        Must be built.
+    optimizer : Optimizer
+    loss : callable
+        ``loss(y_true, y_pred)``, one score per sample.
+    metric_list, weighted_metric_list : list of (str, callable)
+        Names and functions; the latter count samples by their weights.
+
+    Attributes
+    ----------
+    names : list of str
+        What `train` and `test` return: ``'loss'`` and the metrics.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        optimizer: Optimizer,
+        loss: Callable,
+        loss_weight: float,
+        metric_list: list[tuple[str, Callable]],
+        weighted_metric_list: list[tuple[str, Callable]],
+    ) -> None:
+        self.model = model
+        self.optimizer = optimizer
+        self.loss = losses.pair(loss)
+        self.loss_weight = loss_weight
+        self.metrics = [(fn, False) for _, fn in metric_list]
+        self.metrics += [(fn, True) for _, fn in weighted_metric_list]
+        self.names = ["loss", *(name for name, _ in metric_list + weighted_metric_list)]
+        self.fused_backward = losses.fused_backward(loss, model.output_activation)
+        self.trainable: list[Variable] = model.trainable_weights
+        self.store = WeightStore(self.trainable)
+        self.regularized = [w for w in model.weights if w.regularizer is not None]
+        self.constrained = [w for w in self.trainable if w.constraint is not None]
+        self.workspace = Workspace()
+        self._equal: dict[Any, np.ndarray] = {}
+        optimizer.build(self.store.blocks)
+
+    def train(self, x: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> list[float]:
+        """Do one gradient update on a batch, and return the loss and the metrics before it."""
+        results = self.compute_gradients(x, y, weights)
+        self.optimizer.apply_gradients()
+        for weight in self.constrained:
+            weight.assign(weight.constraint(weight.value))  # type: ignore[misc]
+        return results
+
+    def compute_gradients(
+        self, x: np.ndarray, y: np.ndarray, weights: np.ndarray | None
+    ) -> list[float]:
+        """Write the gradients of a batch to the store, and return the loss and the metrics."""
+        self.store.claim()
+        self.workspace.begin(("train", x.shape))
+        ctx = Context(training=True, gradients=self.store.gradients, workspace=self.workspace)
+        y_pred, residual = self.model.propagate(x, ctx)
+        share = self._coefficients(y_pred.shape[:-1], y_pred.dtype, weights, ctx.mask)
+        results = self._evaluate(y, y_pred, share, weights, ctx)
+        self._backward(y, y_pred, share, residual, ctx)
+        return results
+
+    def test(self, x: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> list[float]:
+        """Return the loss and the metrics of a batch."""
+        self.workspace.begin(("test", x.shape))
+        ctx = Context(workspace=self.workspace)
+        y_pred, _ = self.model.propagate(x, ctx)
+        share = self._coefficients(y_pred.shape[:-1], y_pred.dtype, weights, ctx.mask)
+        return self._evaluate(y, y_pred, share, weights, ctx)
+
+    def _evaluate(
+        self,
+        y: np.ndarray,
+        y_pred: np.ndarray,
+        share: np.ndarray,
+        weights: np.ndarray | None,
+        ctx: Context,
+    ) -> list[float]:
+        """Compute loss, penalties and metrics of a prediction."""
+        loss = self.loss_weight * _weighted_sum(self.loss.forward(y, y_pred), share)
+        loss += ctx.loss + sum(w.regularizer(w.value) for w in self.regularized)  # type: ignore[misc]
+        results = [float(loss)]
+        for fn, weighted in self.metrics:
+            score = fn(y, y_pred)
+            if np.ndim(score) == 0:
+                results.append(float(score))
+                continue
+            by = weights if weighted else None
+            share_of = self._coefficients(score.shape, y_pred.dtype, by, ctx.mask)
+            results.append(_weighted_sum(score, share_of))
+        return results
+
+    def _backward(
+        self, y: np.ndarray, y_pred: np.ndarray, share: np.ndarray, residual: Any, ctx: Context
+    ) -> None:
+        """Write the gradient of every trainable weight."""
+        ctx.needs_input_gradient = False
+        dloss = share if self.loss_weight == 1 else share * y_pred.dtype.type(self.loss_weight)
+        out = ctx.empty(y_pred.shape, y_pred.dtype)
+        if self.fused_backward is not None:
+            dz = self.fused_backward(dloss, y, y_pred, out=out)
+            self.model.backward_logits(dz, residual, ctx)
+        else:
+            dy = self.loss.backward(dloss, y, y_pred, out=out)
+            self.model.backpropagate(dy, residual, ctx)
+        ctx.finish_gradients()
+        for weight in self.regularized:
+            if ctx.wants(weight):
+                weight.regularizer.add_gradient(weight.value, self.store.gradients[weight])  # type: ignore[union-attr]
+
+    def _coefficients(
+        self, shape: tuple[int, ...], dtype: Any, weights: Any, mask: Any
+    ) -> np.ndarray:
+        """Return `coefficients`, remembered for the case in which all samples count the same."""
+        if weights is not None or mask is not None:
+            return coefficients(shape, dtype, weights, mask)
+        found = self._equal.get((shape, dtype))
+        if found is None:
+            if len(self._equal) > 64:
+                self._equal.clear()
+            found = self._equal[shape, dtype] = coefficients(shape, dtype)
+        return found
+
+
+def _weighted_sum(score: np.ndarray, share: np.ndarray) -> float:
+    return float(np.dot(score.reshape(-1), share.reshape(-1)))
+
+
+def resolve_metrics(
+    identifiers: Any, loss: Callable, output_shape: tuple[int | None, ...], output_name: str | None
+) -> list[tuple[str, Callable]]:
+    """Turn the `metrics` argument of `compile` into names and functions.
+
+    Parameters
+    ----------
+    identifiers : list, dict or None
+        Names or functions; a dict goes by the name of the output layer.
+    """
+    if identifiers is None:
+        return []
+    if isinstance(identifiers, dict):
+        unknown = [key for key in identifiers if key != output_name]
+        if unknown:
+            raise ValueError(
+                f"metrics names the outputs {unknown}, but this model's only output is "
+                f"'{output_name}'."
+            )
+        identifiers = identifiers.get(output_name, [])
+    if not isinstance(identifiers, (list, tuple)):
+        identifiers = [identifiers]
+    if len(identifiers) == 1 and isinstance(identifiers[0], (list, tuple)):
+        identifiers = identifiers[0]
+    found = []
+    for identifier in identifiers:
+        fn = metrics.resolve(identifier, loss, output_shape)
+        found.append((metrics.metric_name(identifier, fn), fn))
+    return found

@@ -1,0 +1,138 @@
+"""How much each sample counts: sample weights, class weights and masks in one place.
+
+Keras scores each sample (or each time step), multiplies by the mask and divides by the mask's
+mean, multiplies by the weights and divides by the share of weights that are not zero, and takes
+the mean. All of that is linear in the scores, so it is kept as one array of coefficients:
+``loss = sum(coefficients * scores)``. The same array is the gradient by the scores.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+
+def coefficients(
+    shape: tuple[int, ...],
+    dtype: Any,
+    weights: np.ndarray | None = None,
+    mask: np.ndarray | None = None,
+) -> np.ndarray:
+    """Return what each score counts for in the mean.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Shape of the scores, ``(batch,)`` or ``(batch, steps, ...)``.
+    dtype : dtype
+        Of the result.
+    weights : ndarray, shape (batch,) or (batch, steps), optional
+    mask : ndarray of bool, shape (batch, steps), optional
+
+    Returns
+    -------
+    ndarray of `shape`
+        Without weights and mask: the same number everywhere, summing to 1. Where all weights
+        are zero, all zero.
+
+    Examples
+    --------
+    >>> coefficients((4,), "float64", weights=np.array([1.0, 3.0, 0.0, 0.0])).tolist()
+    [0.5, 1.5, 0.0, 0.0]
+    """
+    result = np.full(shape, 1.0 / max(1, np.prod(shape)), dtype)
+    for factor, share in ((mask, _mean), (weights, _share_in_use)):
+        if factor is not None:
+            factor = np.asarray(factor, dtype)
+            mean = share(factor)
+            scaled = factor / mean if mean else factor
+            result *= scaled.reshape(factor.shape + (1,) * (len(shape) - factor.ndim))
+    return result
+
+
+def _mean(factor: np.ndarray) -> float:
+    return float(factor.mean())
+
+
+def _share_in_use(factor: np.ndarray) -> float:
+    return float(np.count_nonzero(factor) / max(1, factor.size))
+
+
+def standardize_weights(
+    y: np.ndarray,
+    sample_weight: np.ndarray | None = None,
+    class_weight: Mapping[int, float] | None = None,
+    mode: str | None = None,
+) -> np.ndarray | None:
+    """Merge sample weights and class weights into one array, checked against the targets.
+
+    Parameters
+    ----------
+    y : ndarray, shape (samples, ...)
+        Targets. Class weights need labels ``(samples,)`` or ``(samples, 1)``, or one-hot rows.
+    sample_weight : ndarray of numbers, optional
+        Shape ``(samples,)``, or ``(samples, steps)`` in mode ``'temporal'``.
+    class_weight : dict of int to float, optional
+        Class index to weight, for every class that occurs.
+    mode : {None, 'temporal'}
+        `sample_weight_mode` of `compile`.
+
+    Returns
+    -------
+    ndarray or None
+        The product of the two; None if neither is given.
+
+    Raises
+    ------
+    ValueError
+        If a shape does not fit or a class has no weight.
+    """
+    weights = None
+    if sample_weight is not None:
+        weights = _check_sample_weight(sample_weight, y, mode)
+    if class_weight is not None:
+        per_class = _class_weights(y, class_weight, mode)
+        weights = per_class if weights is None else weights * per_class
+    return weights
+
+
+def _check_sample_weight(weights: np.ndarray, y: np.ndarray, mode: str | None) -> np.ndarray:
+    if mode == "temporal":
+        if y.ndim < 3:
+            raise ValueError(
+                "sample_weight_mode='temporal' needs targets with a time axis, of shape (samples, "
+                f"steps, ...); got targets of shape {y.shape}."
+            )
+        wanted, hint = y.shape[:2], ""
+    else:
+        wanted = y.shape[:1]
+        hint = " For one weight per time step, compile with sample_weight_mode='temporal'."
+    if weights.shape != wanted:
+        raise ValueError(
+            f"sample_weight must have shape {wanted} for targets of shape {y.shape}, got "
+            f"{weights.shape}.{hint}"
+        )
+    return weights
+
+
+def _class_weights(y: np.ndarray, table: Mapping[int, float], mode: str | None) -> np.ndarray:
+    if not isinstance(table, Mapping):
+        raise TypeError(
+            f"class_weight must be a dict of class index to weight, got {type(table).__name__}."
+        )
+    if mode == "temporal" or y.ndim > 2:
+        raise ValueError(
+            f"class_weight needs targets with one class per sample, got targets of shape "
+            f"{y.shape}. Use sample_weight instead."
+        )
+    classes = y.argmax(axis=1) if y.ndim == 2 and y.shape[1] > 1 else y.reshape(-1)
+    present, inverse = np.unique(classes, return_inverse=True)
+    missing = [int(c) for c in present if int(c) not in table]
+    if missing:
+        raise ValueError(
+            f"class_weight has no entry for the classes {missing} that occur in the targets; it "
+            f"has {sorted(table)}. Give every class a weight."
+        )
+    return np.array([float(table[int(c)]) for c in present])[inverse.reshape(-1)]

@@ -1,0 +1,230 @@
+import importlib
+import json
+
+import numpy as np
+import pytest
+
+from minikeras import layers
+from minikeras.layers import Dense, Layer
+from minikeras.models import Sequential
+
+from .checks import twin
+
+# Each layer that a configuration can name, with arguments that differ from the defaults.
+ARGUMENTS = {
+    "Activation": {"activation": "tanh"},
+    "ActivityRegularization": {"l1": 0.5, "l2": 0.25},
+    "AlphaDropout": {"rate": 0.25, "noise_shape": [None, 1], "seed": 3},
+    "BatchNormalization": {
+        "axis": 1,
+        "momentum": 0.5,
+        "epsilon": 0.125,
+        "center": False,
+        "scale": True,
+        "beta_initializer": "ones",
+        "gamma_initializer": "zeros",
+        "moving_mean_initializer": "ones",
+        "moving_variance_initializer": "zeros",
+        "beta_regularizer": "l1",
+        "gamma_regularizer": "l2",
+        "beta_constraint": "non_neg",
+        "gamma_constraint": "unit_norm",
+    },
+    "Dense": {
+        "units": 3,
+        "activation": "tanh",
+        "use_bias": False,
+        "kernel_initializer": "ones",
+        "bias_initializer": "ones",
+        "kernel_regularizer": "l1",
+        "bias_regularizer": "l2",
+        "activity_regularizer": "l1_l2",
+        "kernel_constraint": "non_neg",
+        "bias_constraint": "unit_norm",
+    },
+    "Dropout": {"rate": 0.25, "noise_shape": [None, 1], "seed": 3},
+    "ELU": {"alpha": 0.5},
+    "Flatten": {"data_format": "channels_first"},
+    "GaussianDropout": {"rate": 0.25},
+    "GaussianNoise": {"stddev": 0.5},
+    "InputLayer": {"batch_input_shape": [4, 2], "dtype": "float64"},
+    "LeakyReLU": {"alpha": 0.5},
+    "PReLU": {
+        "alpha_initializer": "ones",
+        "alpha_regularizer": "l2",
+        "alpha_constraint": "non_neg",
+        "shared_axes": [1],
+    },
+    "Permute": {"dims": [2, 1]},
+    "ReLU": {"max_value": 3.0, "negative_slope": 0.5, "threshold": 0.25},
+    "RepeatVector": {"n": 3},
+    "Reshape": {"target_shape": [3, -1]},
+    "Softmax": {"axis": 1},
+    "SpatialDropout1D": {"rate": 0.25, "seed": 3},
+    "SpatialDropout2D": {"rate": 0.25, "seed": 3, "data_format": "channels_first"},
+    "SpatialDropout3D": {"rate": 0.25, "seed": 3, "data_format": "channels_first"},
+    "ThresholdedReLU": {"theta": 0.5},
+}
+MODULES = {
+    "core": [
+        "Activation",
+        "ActivityRegularization",
+        "Dense",
+        "Dropout",
+        "Flatten",
+        "Permute",
+        "RepeatVector",
+        "Reshape",
+        "SpatialDropout1D",
+        "SpatialDropout2D",
+        "SpatialDropout3D",
+    ],
+    "advanced_activations": ["ELU", "LeakyReLU", "PReLU", "ReLU", "Softmax", "ThresholdedReLU"],
+    "noise": ["AlphaDropout", "GaussianDropout", "GaussianNoise"],
+    "normalization": ["BatchNormalization"],
+}
+
+
+def exported():
+    """Return the layer classes that the package exports, by name."""
+    found = {name: getattr(layers, name) for name in layers.__all__}
+    return {
+        name: value
+        for name, value in found.items()
+        if isinstance(value, type) and issubclass(value, Layer) and value is not Layer
+    }
+
+
+def test_each_exported_layer_can_be_named_and_the_reverse():
+    assert set(exported()) == set(ARGUMENTS)
+    for name, cls in exported().items():
+        assert cls.__name__ == name
+        assert type(layers.deserialize({"class_name": name, "config": ARGUMENTS[name]})) is cls
+
+
+@pytest.mark.parametrize("name", ARGUMENTS)
+def test_configuration_comes_back(name):
+    layer = layers.deserialize({"class_name": name, "config": ARGUMENTS[name]})
+    config = layer.get_config()
+    assert set(ARGUMENTS[name]) <= set(config)
+    json.dumps(config)
+    clone = twin(layer)
+    assert type(clone) is type(layer)
+    assert json.dumps(clone.get_config()) == json.dumps(config)
+
+
+@pytest.mark.parametrize("name", ARGUMENTS)
+def test_no_argument_is_forgotten(name):
+    """What differs from the default is in the configuration as it was given."""
+    layer = layers.deserialize({"class_name": name, "config": ARGUMENTS[name]})
+    config = json.loads(json.dumps(layer.get_config()))
+    for key, value in ARGUMENTS[name].items():
+        if key.endswith(("initializer", "regularizer", "constraint")):
+            rest = {k: v for k, v in ARGUMENTS[name].items() if k != key}
+            default = layers.deserialize({"class_name": name, "config": rest})
+            assert config[key] not in (None, default.get_config()[key])
+        else:
+            assert config[key] == value
+
+
+@pytest.mark.parametrize(
+    ("module", "name"), [(module, name) for module, names in MODULES.items() for name in names]
+)
+def test_layers_are_where_keras_has_them(module, name):
+    found = importlib.import_module(f"minikeras.layers.{module}")
+    assert getattr(found, name) is getattr(layers, name)
+
+
+def test_names_and_trainability_are_kept():
+    layer = twin(Dense(2, name="head", trainable=False))
+    assert layer.name == "head"
+    assert layer.trainable is False
+
+
+# Containers
+
+
+def test_a_sequential_can_be_named():
+    model = Sequential([Dense(2, input_dim=3)], name="inner")
+    clone = twin(model)
+    assert isinstance(clone, Sequential)
+    assert clone.get_config() == model.get_config()
+
+
+def test_nested_models_come_back():
+    model = Sequential([Sequential([Dense(2, input_dim=3)]), Dense(1)])
+    clone = Sequential.from_config(model.get_config())
+    clone.set_weights(model.get_weights())
+    x = np.ones((2, 3))
+    np.testing.assert_array_equal(clone.predict(x), model.predict(x))
+
+
+# Layers of one's own
+
+
+class Own(Layer):
+    pass
+
+
+OWN = {"class_name": "Own", "config": {"name": "mine"}}
+
+
+def test_custom_object_in_one_call():
+    assert isinstance(layers.deserialize(OWN, custom_objects={"Own": Own}), Own)
+    with pytest.raises(ValueError, match="Unknown layer 'Own'"):
+        layers.deserialize(OWN)
+
+
+def test_custom_object_in_a_scope():
+    from minikeras.utils.generic_utils import CustomObjectScope
+
+    with CustomObjectScope({"Own": Own}):
+        assert layers.deserialize(OWN).name == "mine"
+
+
+def test_custom_object_reaches_into_a_nested_model():
+    config = {
+        "class_name": "Sequential",
+        "config": [{"class_name": "Sequential", "config": {"layers": [OWN]}}],
+    }
+    model = Sequential.from_config(config["config"], custom_objects={"Own": Own})
+    assert isinstance(model.layers[0].layers[0], Own)
+
+
+def test_register_is_a_decorator(monkeypatch):
+    monkeypatch.setattr(layers._registry, "entries", dict(layers._registry.entries))
+    assert layers.register(Own) is Own
+    assert isinstance(layers.deserialize(OWN), Own)
+
+
+# Errors
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"class_name": "Dens", "config": {}}, "Unknown layer 'Dens'. Did you mean 'Dense'"),
+        ({"class_name": "LeakyRelu", "config": {}}, "Did you mean 'LeakyReLU'"),
+        ({"class_name": "Layer", "config": {}}, "Unknown layer 'Layer'"),
+        ({"class_name": "np", "config": {}}, "Unknown layer 'np'"),
+        ({"class_name": "deserialize", "config": {}}, "Unknown layer 'deserialize'"),
+        ({"config": {}}, "'class_name' .* and 'config'"),
+        ({"class_name": "Dense"}, "'class_name' .* and 'config'"),
+        (7, "'class_name' .* and 'config' .* got 7"),
+        ("Dense", "'class_name' and 'config', not from the name 'Dense'"),
+    ],
+)
+def test_what_is_no_layer(config, message):
+    with pytest.raises(ValueError, match=message):
+        layers.deserialize(config)
+
+
+def test_custom_object_that_is_no_layer():
+    config = {"class_name": "dict", "config": {}}
+    with pytest.raises(TypeError, match="'dict' was registered for something that is not a layer"):
+        layers.deserialize(config, custom_objects={"dict": dict})
+
+
+def test_wrong_argument_in_a_configuration():
+    with pytest.raises(TypeError, match=r"Dense got an argument .* 'unit'"):
+        layers.deserialize({"class_name": "Dense", "config": {"units": 2, "unit": 3}})

@@ -1,0 +1,59 @@
+"""Whole models against real Keras: prediction, five losses, and the weights after five steps.
+
+The numbers are in tests/golden, with the script that made them.
+"""
+
+import numpy as np
+import pytest
+
+from minikeras import optimizers
+from minikeras.layers import deserialize
+from minikeras.models import Sequential
+from tests.golden.reader import Case, iter_cases
+
+CASES = [
+    pytest.param(case, id=f"{path.removesuffix('.npz')}-{case}")
+    for path in ("layers.npz", "optimizers.npz", "losses.npz")
+    for case in iter_cases(path)
+]
+
+
+def make_model(case: Case) -> Sequential:
+    model = Sequential([deserialize(layer) for layer in case.layers])
+    if case.loss is not None:
+        model.compile(
+            optimizers.deserialize(case.optimizer),
+            case.loss,
+            sample_weight_mode=case.sample_weight_mode,
+        )
+    model.set_weights(case.weights0)
+    return model
+
+
+def assert_close(found, expected, what):
+    """Agree to 1e-5 of the largest entry, which is what float32 leaves after five steps."""
+    np.testing.assert_allclose(
+        found, expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max(initial=1e-3), err_msg=what
+    )
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_prediction(case):
+    assert_close(make_model(case).predict(case.x), case.output, "prediction")
+
+
+@pytest.mark.parametrize("case", [c for c in CASES if c.values[0].loss is not None])
+def test_five_training_steps(case):
+    model = make_model(case)
+    losses = [
+        model.train_on_batch(case.x, case.y, sample_weight=case.sample_weight) for _ in range(5)
+    ]
+    assert_close(losses, case.losses, "losses")
+    for weight, found, expected in zip(
+        model.weights, model.get_weights(), case.weights5, strict=True
+    ):
+        assert_close(found, expected, weight.name)
+    for found, expected in zip(model.optimizer.get_weights(), case.slots, strict=False):
+        assert_close(found, expected, "optimizer's state")
+    if "output5" in case.extra:
+        assert_close(model.predict(case.x), case.extra["output5"], "prediction after training")

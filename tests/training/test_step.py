@@ -1,0 +1,243 @@
+import tracemalloc
+
+import numpy as np
+import pytest
+
+from minikeras.engine import Context
+from minikeras.layers import Activation, Dense, Dropout
+from minikeras.models import Sequential
+
+
+def mlp(width=256, **first):
+    model = Sequential(
+        [
+            Dense(width, activation="relu", input_dim=64, **first),
+            Dense(width, activation="relu"),
+            Dense(10, activation="softmax"),
+        ]
+    )
+    model.compile("rmsprop", "categorical_crossentropy", metrics=["accuracy"])
+    return model
+
+
+def data(samples=128, inputs=64):
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((samples, inputs)).astype("float32")
+    return x, np.eye(10, dtype="float32")[rng.integers(10, size=samples)]
+
+
+def test_a_steady_step_allocates_nothing_large():
+    model = mlp()
+    x, y = data()
+    step = model._ready()
+    for _ in range(3):
+        step.train(x, y, None)
+
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        tracemalloc.reset_peak()
+        for _ in range(3):
+            step.train(x, y, None)
+        after, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    # One activation has 128 KiB, the weights 340 KiB. The derivative of relu makes a byte mask.
+    assert peak - before < 48 * 1024
+    assert after - before < 8 * 1024
+
+
+def test_dropout_adds_no_large_allocation():
+    model = Sequential([Dense(512, input_dim=64), Dropout(0.3), Dense(10, activation="softmax")])
+    model.compile("sgd", "categorical_crossentropy")
+    x, y = data()
+    step = model._ready()
+    for _ in range(3):
+        step.train(x, y, None)
+
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        step.train(x, y, None)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+    assert peak - before < 96 * 1024  # the mask alone has 256 KiB
+
+
+class Spy(Dense):
+    """A Dense that notes what its backward pass was asked for."""
+
+    def backward_logits(self, dz, residual, ctx):
+        dx = super().backward_logits(dz, residual, ctx)
+        self.asked = {
+            "dx": dx is not None,
+            "dkernel": ctx.wants(self.kernel),
+        }
+        return dx
+
+
+def spies(trainable):
+    layers = [Spy(4, activation="tanh", trainable=t) for t in trainable]
+    model = Sequential(layers)
+    model.compile("sgd", "mse")
+    model.train_on_batch(np.ones((2, 3)), np.ones((2, 4)))
+    return [getattr(layer, "asked", None) for layer in layers]
+
+
+def test_the_first_layer_computes_no_input_gradient():
+    assert spies([True, True]) == [{"dx": False, "dkernel": True}, {"dx": True, "dkernel": True}]
+
+
+def test_layers_below_the_lowest_trainable_one_do_no_gradient_work():
+    assert spies([False, True, True]) == [
+        None,
+        {"dx": False, "dkernel": True},
+        {"dx": True, "dkernel": True},
+    ]
+
+
+def test_a_frozen_layer_in_the_middle_passes_the_gradient_only():
+    assert spies([True, False, True])[1] == {"dx": True, "dkernel": False}
+
+
+def test_nothing_to_train_is_no_error_and_changes_nothing():
+    model = Sequential([Dense(2, input_dim=3)])
+    model.trainable = False
+    model.compile("sgd", "mse")
+    before = model.get_weights()
+
+    model.train_on_batch(np.ones((2, 3)), np.zeros((2, 2)))
+
+    assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("activation", "loss", "y"),
+    [
+        ("softmax", "categorical_crossentropy", np.eye(4)[[0, 2, 1]]),
+        ("softmax", "sparse_categorical_crossentropy", np.array([0, 2, 1])),
+        ("sigmoid", "binary_crossentropy", np.eye(4)[[0, 2, 1]]),
+    ],
+)
+@pytest.mark.parametrize("in_layer", ["Dense", "Activation", "nested"])
+def test_the_fused_gradient_equals_the_two_single_ones(activation, loss, y, in_layer):
+    x = np.random.standard_normal((3, 5))
+
+    def gradients(fused):
+        np.random.seed(3)
+        if in_layer == "Dense":
+            layers = [Dense(4, activation=activation, input_dim=5)]
+        else:
+            layers = [Dense(4, input_dim=5), Activation(activation)]
+        model = Sequential([Sequential(layers)] if in_layer == "nested" else layers)
+        model.compile("sgd", loss)
+        step = model._ready()
+        assert step.fused_backward is not None
+        if not fused:
+            step.fused_backward = None
+        step.compute_gradients(*model._convert(model._standardize(x, y)))
+        return step.store.blocks[0].gradients
+
+    np.testing.assert_allclose(gradients(True), gradients(False), rtol=2e-5, atol=1e-7)
+
+
+def test_a_saturated_softmax_still_learns():
+    model = Sequential([Dense(2, activation="softmax", input_dim=1, use_bias=False)])
+    model.compile("sgd", "categorical_crossentropy")
+    model.set_weights([np.array([[40.0, -40.0]])])
+
+    loss = model.train_on_batch(np.ones((1, 1)), np.array([[0.0, 1.0]]))
+
+    assert loss == pytest.approx(-np.log(1e-7), rel=1e-5)  # the value is Keras 2.2's: clipped
+    assert model.get_weights()[0].tolist() == [[pytest.approx(39.99), pytest.approx(-39.99)]]
+
+
+def test_a_layer_used_twice_gets_the_sum_of_both_gradients():
+    shared = Dense(3, use_bias=False, input_dim=3)
+    model = Sequential([shared, shared])
+    model.compile("sgd", "mse")
+    kernel = np.arange(9.0).reshape(3, 3) / 10
+    model.set_weights([kernel])
+    x, y = np.ones((1, 3)), np.zeros((1, 3))
+
+    model._ready().compute_gradients(x.astype("float32"), y.astype("float32"), None)
+
+    dy = 2 * (x @ kernel @ kernel) / 3
+    expected = (x @ kernel).T @ dy + x.T @ (dy @ kernel.T)
+    np.testing.assert_allclose(
+        model._ready().store.gradients[shared.kernel], expected, rtol=1e-5
+    )
+
+
+def test_two_models_that_share_a_layer_train_in_turn():
+    shared = Dense(3, input_dim=3)
+    first = Sequential([shared, Dense(1)])
+    second = Sequential([shared, Dense(2)])
+    for model in (first, second):
+        model.compile("sgd", "mse")
+    x = np.ones((4, 3))
+
+    for _ in range(3):
+        before = shared.get_weights()[0]
+        first.train_on_batch(x, np.ones((4, 1)))
+        between = shared.get_weights()[0]
+        second.train_on_batch(x, np.ones((4, 2)))
+        after = shared.get_weights()[0]
+        assert not np.array_equal(before, between)
+        assert not np.array_equal(between, after)
+    np.testing.assert_array_equal(first.get_weights()[0], second.get_weights()[0])
+
+
+def test_a_frozen_critic_passes_gradients_and_still_trains_by_itself():
+    """The GAN pattern: the critic is compiled trainable, then frozen inside the whole model."""
+    critic = Sequential([Dense(4, activation="tanh", input_dim=2), Dense(1, activation="sigmoid")])
+    critic.compile("sgd", "binary_crossentropy")
+    maker = Sequential([Dense(2, input_dim=3)])
+    critic.trainable = False
+    whole = Sequential([maker, critic])
+    whole.compile("sgd", "binary_crossentropy")
+
+    frozen, made = critic.get_weights(), maker.get_weights()
+    whole.train_on_batch(np.ones((4, 3)), np.ones((4, 1)))
+    assert all(np.array_equal(a, b) for a, b in zip(frozen, critic.get_weights(), strict=True))
+    assert not np.array_equal(made[0], maker.get_weights()[0])
+
+    critic.train_on_batch(np.ones((4, 2)), np.zeros((4, 1)))
+    assert not np.array_equal(frozen[0], critic.get_weights()[0])
+
+
+def test_activity_penalty_is_part_of_loss_and_gradient():
+    model = Sequential([Dense(1, use_bias=False, activity_regularizer="l2", input_dim=1)])
+    model.compile("sgd", "mse")
+    model.set_weights([np.array([[2.0]])])
+    x, y = np.array([[1.0], [3.0]], "float32"), np.array([[2.0], [6.0]], "float32")
+
+    loss = model._ready().compute_gradients(x, y, None)[0]
+
+    assert loss == pytest.approx(0.01 * (4 + 36))
+    assert model._ready().store.blocks[0].gradients[0] == pytest.approx(0.02 * (2 * 1 + 6 * 3))
+
+
+def test_loss_weights_scale_the_loss_but_not_the_penalties():
+    model = Sequential([Dense(1, use_bias=False, kernel_regularizer="l2", input_dim=1)])
+    model.compile("sgd", "mse", loss_weights=10)
+    model.set_weights([np.array([[2.0]])])
+    x, y = np.array([[1.0]], "float32"), np.array([[1.0]], "float32")
+
+    loss = model._ready().compute_gradients(x, y, None)[0]
+
+    assert loss == pytest.approx(10 * 1 + 0.01 * 4)
+    assert model._ready().store.blocks[0].gradients[0] == pytest.approx(10 * 2 + 0.04)
+
+
+def test_an_unwanted_gradient_is_not_written():
+    layer = Dense(2, input_dim=3)
+    model = Sequential([layer])
+    y, residual = model.propagate(np.ones((1, 3), "float32"), Context())
+
+    dx = model.backpropagate(np.ones_like(y), residual, Context())
+
+    np.testing.assert_allclose(dx, layer.kernel.value.sum(axis=1)[np.newaxis], rtol=1e-6)

@@ -1,0 +1,75 @@
+import numpy as np
+import pytest
+
+from minikeras.training.weighting import coefficients, standardize_weights
+
+LABELS = np.array([0, 1, 2, 1])[:, np.newaxis]
+ONE_HOT = np.eye(3)[LABELS[:, 0]]
+
+
+def test_without_weights_all_scores_count_the_same():
+    assert coefficients((2, 5), "float32").tolist() == np.full((2, 5), 0.1, "float32").tolist()
+
+
+def test_weights_are_divided_by_the_share_that_is_not_zero():
+    found = coefficients((4,), "float64", weights=np.array([1.0, 2.0, 0.0, 0.0]))
+
+    assert found.tolist() == [0.25 / 0.5, 0.5 / 0.5, 0, 0]
+
+
+def test_mask_is_divided_by_its_mean():
+    mask = np.array([[True, False], [True, True]])
+
+    assert coefficients((2, 2), "float64", mask=mask).tolist() == [[1 / 3, 0], [1 / 3, 1 / 3]]
+
+
+def test_sample_weights_reach_all_steps():
+    found = coefficients((2, 3), "float64", weights=np.array([1.0, 3.0]))
+
+    assert np.allclose(found, [[1 / 6] * 3, [3 / 6] * 3])
+
+
+def test_mask_and_weights_multiply():
+    mask = np.array([[True, False], [True, True]])
+
+    found = coefficients((2, 2), "float64", weights=np.array([2.0, 0.0]), mask=mask)
+
+    assert np.allclose(found, [[2 / 3 / 0.5 / 1, 0], [0, 0]])
+
+
+def test_all_weights_zero_give_no_loss_and_no_nan():
+    assert coefficients((3,), "float32", weights=np.zeros(3)).tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize("y", [LABELS, ONE_HOT], ids=["labels", "one-hot"])
+def test_class_weights_go_to_the_samples_of_the_class(y):
+    found = standardize_weights(y, class_weight={0: 1.0, 1: 5.0, 2: 0.5})
+
+    assert found.tolist() == [1, 5, 0.5, 5]
+
+
+def test_class_and_sample_weights_multiply():
+    found = standardize_weights(LABELS, np.array([1, 2, 3, 4]), {0: 1.0, 1: 10.0, 2: 0.0})
+
+    assert found.tolist() == [1, 20, 0, 40]
+
+
+@pytest.mark.parametrize(
+    ("y", "sample_weight", "class_weight", "mode", "message"),
+    [
+        (LABELS, np.ones(3), None, None, r"shape \(4,\).*got \(3,\)"),
+        (LABELS, np.ones((4, 2)), None, None, "sample_weight_mode='temporal'"),
+        (LABELS, np.ones((4, 2)), None, "temporal", "time axis"),
+        (np.zeros((4, 5, 1)), np.ones((4, 2)), None, "temporal", r"shape \(4, 5\).*got \(4, 2\)"),
+        (LABELS, None, {0: 1.0}, None, r"no entry for the classes \[1, 2\]"),
+        (np.zeros((4, 5, 1)), None, {0: 1.0}, None, "one class per sample"),
+    ],
+)
+def test_what_does_not_fit(y, sample_weight, class_weight, mode, message):
+    with pytest.raises(ValueError, match=message):
+        standardize_weights(y, sample_weight, class_weight, mode)
+
+
+def test_class_weight_must_be_a_dict():
+    with pytest.raises(TypeError, match="must be a dict"):
+        standardize_weights(LABELS, class_weight=[1, 2, 3])
