@@ -580,13 +580,14 @@ def check_labels(y_true: ArrayLike, classes: int) -> None:
     >>> check_labels([1, 2, 3], classes=3)
     Traceback (most recent call last):
         ...
-    ValueError: sparse_categorical_crossentropy expects labels from 0 to 2, ...
+    ValueError: sparse_categorical_crossentropy expects labels from 0 to 2 ...
     """
     labels = np.asarray(y_true)
     if labels.size == 0:
         return
     low, high = labels.min(), labels.max()
-    wanted = f"sparse_categorical_crossentropy expects labels from 0 to {classes - 1}, one a unit"
+    top = f"{classes - 1} (the output has {classes} unit{'s' * (classes != 1)})"
+    wanted = f"sparse_categorical_crossentropy expects labels from 0 to {top}"
     if not (low >= 0 and high < classes):
         hint = "Give the last layer one unit for each class, or correct the labels."
         if classes == 1:

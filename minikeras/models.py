@@ -295,17 +295,24 @@ class Sequential(Trainer, Layer):
     def non_trainable_weights(self) -> list:
         """The weights that training leaves alone."""
         if not self.trainable:
-            return self.weights
+            return self._ordered_weights()
         return _unique(weight for layer in self.layers for weight in layer.non_trainable_weights)
 
     @property
     def weights(self) -> list:
-        """All weights, layer by layer: the order of `get_weights`."""
-        return _unique(weight for layer in self.layers for weight in layer.weights)
+        """All weights, first the trainable ones of all layers, then the others."""
+        return self.trainable_weights + self.non_trainable_weights
 
-    def set_weights(self, weights: Sequence[Any]) -> None:
-        """Set all weights. Nothing is changed if any of them does not fit. See `get_weights`."""
-        super().set_weights(weights)
+    def get_weights(self) -> list[np.ndarray]:
+        """Return copies of the values of all weights, layer by layer.
+
+        As in Keras 2.2, a nested model counts as one layer: first its trainable weights, then
+        the others.
+        """
+        return super().get_weights()
+
+    def _ordered_weights(self) -> list:
+        return _unique(weight for layer in self.layers for weight in layer.weights)
 
     # Configuration
 

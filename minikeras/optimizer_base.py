@@ -263,15 +263,33 @@ class Optimizer:
 
     # What a model calls.
 
-    def build(self, blocks: Sequence[WeightBlock]) -> None:
-        """Take charge of the weights in `blocks`, with slots of zeros.
+    def build(self, blocks: Sequence[WeightBlock], keep_state: bool = False) -> None:
+        """Take charge of the weights in `blocks`.
 
-        Building again starts with fresh slots; `iterations` goes on, as in Keras 2.2.
+        Parameters
+        ----------
+        blocks : sequence of WeightBlock
+        keep_state : bool
+            Whether weights that were there before keep their slots. Default False: all slots
+            start from zero. `iterations` goes on in any case, as in Keras 2.2.
         """
+        before = self._slots_by_variable() if keep_state else {}
         self._blocks = list(blocks)
         self._vectors = [[_zeros_like(b.values) for _ in self.slots] for b in self._blocks]
         self._pieces = None
         self._scratch = {}
+        for variable, views in self._slots_by_variable().items():
+            for view, old in zip(views, before.get(variable, ()), strict=False):
+                view[...] = old
+
+    def _slots_by_variable(self) -> dict[Variable, list[np.ndarray]]:
+        """Return what is kept for each weight, as views in the order of `slots`."""
+        found: dict[Variable, list[np.ndarray]] = {}
+        for block, vectors in zip(self._blocks or (), self._vectors, strict=True):
+            per_slot = [block.split(vector) for vector in vectors]
+            for variable, *views in zip(block.variables, *per_slot, strict=True):
+                found[variable] = views
+        return found
 
     def apply_gradients(self) -> None:
         """Do one step: change the weights by the gradients that lie in the blocks.

@@ -239,6 +239,17 @@ def test_variance_scaling_of_a_convolution_kernel(mode, variance, distribution):
     assert x.shape == (3, 3, 10, 20)
 
 
+@pytest.mark.parametrize(("name", "variance", "bound"), SCALED)
+def test_the_seed_is_handed_on(name, variance, bound):
+    make = getattr(initializers, name)
+    assert make(3).get_config()["seed"] == make(seed=3).get_config()["seed"] == 3
+
+
+def test_a_fan_counts_as_one_at_least():
+    assert initializers.lecun_normal(seed=1)((1, 50_000)).var() == pytest.approx(1, rel=0.02)
+    assert initializers.VarianceScaling()((0, 3)).shape == (0, 3)
+
+
 def test_untruncated_normal_has_tails():
     x = initializers.VarianceScaling(distribution="untruncated_normal", seed=1)((100, 1000))
     assert (abs(x) > 0.2).mean() == pytest.approx(0.0455, abs=0.004)

@@ -150,7 +150,7 @@ def test_hinge_takes_labels_0_and_1_as_they_are():
 
 @pytest.mark.parametrize("loss", [fourth_power, lambda t, p: 0.0])
 def test_no_pair_without_a_derivative(loss):
-    with pytest.raises(NotImplementedError, match=r"derivative of the loss .*losses\.with_gradient"):
+    with pytest.raises(NotImplementedError, match=r"The derivative of the loss .*with_gradient"):
         losses.pair(loss)
 
 

@@ -42,18 +42,34 @@ def test_prediction(case):
     assert_close(make_model(case).predict(case.x), case.output, "prediction")
 
 
-@pytest.mark.parametrize("case", [c for c in CASES if c.values[0].loss is not None])
+def trained(case: Case) -> bool:
+    """Leave out saturated outputs, which have a test of their own below."""
+    return case.loss is not None and not case.name.startswith("saturated")
+
+
+@pytest.mark.parametrize("case", [c for c in CASES if trained(c.values[0])])
 def test_five_training_steps(case):
     model = make_model(case)
     losses = [
         model.train_on_batch(case.x, case.y, sample_weight=case.sample_weight) for _ in range(5)
     ]
     assert_close(losses, case.losses, "losses")
-    for weight, found, expected in zip(
-        model.weights, model.get_weights(), case.weights5, strict=True
-    ):
-        assert_close(found, expected, weight.name)
+    for found, expected in zip(model.get_weights(), case.weights5, strict=True):
+        assert_close(found, expected, "weights")
     for found, expected in zip(model.optimizer.get_weights(), case.slots, strict=False):
         assert_close(found, expected, "optimizer's state")
     if "output5" in case.extra:
         assert_close(model.predict(case.x), case.extra["output5"], "prediction after training")
+
+
+@pytest.mark.parametrize("case", [c for c in CASES if c.values[0].name.startswith("saturated")])
+def test_a_saturated_output_starts_from_the_same_loss_and_learns_faster(case):
+    """Keras 2.2.4 has no gradient where it clips a probability; here there is one, as later.
+
+    The value is the same, but for what float32 leaves of the distance between 1 and 0.9999999.
+    """
+    model = make_model(case)
+    losses = [model.train_on_batch(case.x, case.y) for _ in range(5)]
+
+    assert losses[0] == pytest.approx(case.losses[0], rel=2e-3)
+    assert losses[-1] < case.losses[-1]

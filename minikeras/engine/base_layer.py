@@ -435,8 +435,12 @@ class Layer:
         return self.trainable_weights + self.non_trainable_weights
 
     def get_weights(self) -> list[np.ndarray]:
-        """Return copies of the values of all weights, in the order of `weights`."""
-        return [weight.value.copy() for weight in self.weights]
+        """Return copies of the values of all weights: first trainable ones, then the others."""
+        return [weight.value.copy() for weight in self._ordered_weights()]
+
+    def _ordered_weights(self) -> list[Variable]:
+        """Return the weights in the order of `get_weights`, which is that of saved files."""
+        return self.weights
 
     def set_weights(self, weights: Sequence[Any]) -> None:
         """Set all weights. Nothing is changed if any of them does not fit.
@@ -451,7 +455,7 @@ class Layer:
         ValueError
             If their number or a shape is wrong.
         """
-        own = self.weights
+        own = self._ordered_weights()
         arrays = [np.asarray(value) for value in weights]
         if len(arrays) != len(own):
             wanted = ", ".join(f"{w.name} {w.shape}" for w in own) or "none"

@@ -51,6 +51,7 @@ class Trainer:
     stop_training = False
     _step: Step | None = None
     _loss_function: Callable | None = None
+    _has_trained_state = False
 
     def compile(
         self,
@@ -121,6 +122,7 @@ class Trainer:
         self.sample_weight_mode = sample_weight_mode
         self.weighted_metrics = weighted_metrics
         self._step = None
+        self._has_trained_state = False
         if self._is_built():
             self._ready()
 
@@ -358,7 +360,9 @@ class Trainer:
                 float(_single(factor, "loss_weights", name)),
                 self._resolve(self.metrics),
                 self._resolve(self.weighted_metrics),
+                keep_optimizer_state=self._has_trained_state,
             )
+            self._has_trained_state = True
         return self._step
 
     def _resolve(self, identifiers: Any) -> list[tuple[str, Callable]]:

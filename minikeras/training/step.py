@@ -27,6 +27,8 @@ class Step:
         ``loss(y_true, y_pred)``, one score per sample.
     metric_list, weighted_metric_list : list of (str, callable)
         Names and functions; the latter count samples by their weights.
+    keep_optimizer_state : bool
+        Whether the optimizer goes on with the weights it knows. Default False: from zero.
 
     Attributes
     ----------
@@ -42,6 +44,7 @@ class Step:
         loss_weight: float,
         metric_list: list[tuple[str, Callable]],
         weighted_metric_list: list[tuple[str, Callable]],
+        keep_optimizer_state: bool = False,
     ) -> None:
         self.model = model
         self.optimizer = optimizer
@@ -57,7 +60,7 @@ class Step:
         self.constrained = [w for w in self.trainable if w.constraint is not None]
         self.workspace = Workspace()
         self._equal: dict[Any, np.ndarray] = {}
-        optimizer.build(self.store.blocks)
+        optimizer.build(self.store.blocks, keep_state=keep_optimizer_state)
 
     def train(self, x: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> list[float]:
         """Do one gradient update on a batch, and return the loss and the metrics before it."""

@@ -282,6 +282,14 @@ def test_cosine_of_a_vector_near_zero_is_finite():
     np.testing.assert_allclose(backward(np.ones(1), y_true, y_pred), [[-1e6, 0]], rtol=1e-6)
 
 
+def test_derivative_of_the_cosine_of_a_short_vector():
+    """Below a norm of 1e-6 the norm counts as constant."""
+    forward, backward = pair("cosine_proximity")
+    y_true, y_pred = np.array([[1.0, 2.0]]), np.array([[5e-7, 3e-7]])
+    expected = numerical_gradient(lambda p: forward(y_true, p), y_pred, np.ones(1), step=1e-9)
+    np.testing.assert_allclose(backward(np.ones(1), y_true, y_pred), expected, rtol=1e-6)
+
+
 @every
 def test_far_out_predictions_give_no_warning(name):
     forward, backward = pair(name)

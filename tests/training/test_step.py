@@ -8,7 +8,7 @@ from minikeras.layers import Activation, Dense, Dropout
 from minikeras.models import Sequential
 
 
-def mlp(width=256, **first):
+def mlp(width=512, **first):
     model = Sequential(
         [
             Dense(width, activation="relu", input_dim=64, **first),
@@ -20,7 +20,7 @@ def mlp(width=256, **first):
     return model
 
 
-def data(samples=128, inputs=64):
+def data(samples=256, inputs=64):
     rng = np.random.default_rng(0)
     x = rng.standard_normal((samples, inputs)).astype("float32")
     return x, np.eye(10, dtype="float32")[rng.integers(10, size=samples)]
@@ -43,8 +43,9 @@ def test_a_steady_step_allocates_nothing_large():
     finally:
         tracemalloc.stop()
 
-    # One activation has 128 KiB, the weights 340 KiB. The derivative of relu makes a byte mask.
-    assert peak - before < 48 * 1024
+    # One activation has 512 KiB, the weights 1200 KiB. Ops work in blocks of up to 64 KiB, and
+    # NumPy has a buffer of 32 KiB for conversions.
+    assert peak - before < 128 * 1024
     assert after - before < 8 * 1024
 
 
@@ -64,7 +65,7 @@ def test_dropout_adds_no_large_allocation():
     finally:
         tracemalloc.stop()
 
-    assert peak - before < 96 * 1024  # the mask alone has 256 KiB
+    assert peak - before < 128 * 1024  # the mask alone has 512 KiB
 
 
 class Spy(Dense):
