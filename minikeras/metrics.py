@@ -225,12 +225,14 @@ _ACCURACIES = (
     top_k_categorical_accuracy,
     sparse_top_k_categorical_accuracy,
 )
-_registry = Registry(
-    "metric", {**{f.__name__: f for f in _ACCURACIES}, **losses.FUNCTIONS}, losses.ALIASES
-)
-
 # What stands for one of three functions, and the short name under which it is reported.
 _SHORT_NAMES = {"accuracy": "acc", "acc": "acc", "crossentropy": "ce", "ce": "ce"}
+_registry = Registry(
+    "metric",
+    {**{f.__name__: f for f in _ACCURACIES}, **losses.FUNCTIONS},
+    losses.ALIASES,
+    other_names=_SHORT_NAMES,
+)
 _BY_KIND = {
     "acc": (binary_accuracy, sparse_categorical_accuracy, categorical_accuracy),
     "ce": (binary_crossentropy, sparse_categorical_crossentropy, categorical_crossentropy),

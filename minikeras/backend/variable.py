@@ -45,8 +45,8 @@ class Variable:
         value: Any,
         name: str = "variable",
         trainable: bool = True,
-        regularizer: Callable | None = None,
-        constraint: Callable | None = None,
+        regularizer: Any = None,
+        constraint: Any = None,
     ) -> None:
         self.value: np.ndarray = np.asarray(value)
         self.name = name

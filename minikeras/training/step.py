@@ -67,7 +67,7 @@ class Step:
         results = self.compute_gradients(x, y, weights)
         self.optimizer.apply_gradients()
         for weight in self.constrained:
-            weight.assign(weight.constraint(weight.value))  # type: ignore[misc]
+            weight.assign(weight.constraint(weight.value))
         return results
 
     def compute_gradients(
@@ -78,39 +78,44 @@ class Step:
         self.workspace.begin(("train", x.shape))
         ctx = Context(training=True, gradients=self.store.gradients, workspace=self.workspace)
         y_pred, residual = self.model.propagate(x, ctx)
-        share = self._coefficients(y_pred.shape[:-1], y_pred.dtype, weights, ctx.mask)
-        results = self._evaluate(y, y_pred, share, weights, ctx)
+        loss, share = self._loss(y, y_pred, weights, ctx)
         self._backward(y, y_pred, share, residual, ctx)
-        return results
+        return [loss, *self._metrics(y, y_pred, weights, ctx)]
 
     def test(self, x: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> list[float]:
         """Return the loss and the metrics of a batch."""
         self.workspace.begin(("test", x.shape))
         ctx = Context(workspace=self.workspace)
         y_pred, _ = self.model.propagate(x, ctx)
-        share = self._coefficients(y_pred.shape[:-1], y_pred.dtype, weights, ctx.mask)
-        return self._evaluate(y, y_pred, share, weights, ctx)
+        loss, _ = self._loss(y, y_pred, weights, ctx)
+        return [loss, *self._metrics(y, y_pred, weights, ctx)]
 
-    def _evaluate(
-        self,
-        y: np.ndarray,
-        y_pred: np.ndarray,
-        share: np.ndarray,
-        weights: np.ndarray | None,
-        ctx: Context,
+    def _loss(
+        self, y: np.ndarray, y_pred: np.ndarray, weights: np.ndarray | None, ctx: Context
+    ) -> tuple[float, np.ndarray]:
+        """Return the loss with all penalties, and what each score of the loss counts for in it."""
+        score = np.asarray(self.loss.forward(y, y_pred))
+        share = self._coefficients(score.shape, y_pred.dtype, weights, ctx.mask)
+        if self.loss_weight != 1:
+            share = share * y_pred.dtype.type(self.loss_weight)
+        penalties = ctx.loss + sum(w.regularizer(w.value) for w in self.regularized)
+        return _weighted_sum(score, share) + float(penalties), share
+
+    def _metrics(
+        self, y: np.ndarray, y_pred: np.ndarray, weights: np.ndarray | None, ctx: Context
     ) -> list[float]:
-        """Compute loss, penalties and metrics of a prediction."""
-        loss = self.loss_weight * _weighted_sum(self.loss.forward(y, y_pred), share)
-        loss += ctx.loss + sum(w.regularizer(w.value) for w in self.regularized)  # type: ignore[misc]
-        results = [float(loss)]
+        """Return the metrics of a prediction."""
+        results = []
         for fn, weighted in self.metrics:
-            score = fn(y, y_pred)
-            if np.ndim(score) == 0:
-                results.append(float(score))
-                continue
+            score = np.asarray(fn(y, y_pred))
             by = weights if weighted else None
-            share_of = self._coefficients(score.shape, y_pred.dtype, by, ctx.mask)
-            results.append(_weighted_sum(score, share_of))
+            if score.ndim == 0:
+                results.append(float(score))
+            elif by is None and ctx.mask is None:
+                results.append(float(np.add.reduce(score, axis=None)) / score.size)
+            else:
+                share = self._coefficients(score.shape, y_pred.dtype, by, ctx.mask)
+                results.append(_weighted_sum(score, share))
         return results
 
     def _backward(
@@ -118,18 +123,17 @@ class Step:
     ) -> None:
         """Write the gradient of every trainable weight."""
         ctx.needs_input_gradient = False
-        dloss = share if self.loss_weight == 1 else share * y_pred.dtype.type(self.loss_weight)
         out = ctx.empty(y_pred.shape, y_pred.dtype)
         if self.fused_backward is not None:
-            dz = self.fused_backward(dloss, y, y_pred, out=out)
+            dz = self.fused_backward(share, y, y_pred, out=out)
             self.model.backward_logits(dz, residual, ctx)
         else:
-            dy = self.loss.backward(dloss, y, y_pred, out=out)
+            dy = self.loss.backward(share, y, y_pred, out=out)
             self.model.backpropagate(dy, residual, ctx)
         ctx.finish_gradients()
         for weight in self.regularized:
             if ctx.wants(weight):
-                weight.regularizer.add_gradient(weight.value, self.store.gradients[weight])  # type: ignore[union-attr]
+                weight.regularizer.add_gradient(weight.value, self.store.gradients[weight])
 
     def _coefficients(
         self, shape: tuple[int, ...], dtype: Any, weights: Any, mask: Any
@@ -176,5 +180,10 @@ def resolve_metrics(
     found = []
     for identifier in identifiers:
         fn = metrics.resolve(identifier, loss, output_shape)
+        if hasattr(fn, "reset_states"):
+            raise ValueError(
+                f"The metric {fn!r} keeps a state between batches, which is not supported yet. "
+                "Give a function of (y_true, y_pred)."
+            )
         found.append((metrics.metric_name(identifier, fn), fn))
     return found

@@ -42,6 +42,12 @@ def coefficients(
     >>> coefficients((4,), "float64", weights=np.array([1.0, 3.0, 0.0, 0.0])).tolist()
     [0.5, 1.5, 0.0, 0.0]
     """
+    rank = max((np.ndim(f) for f in (weights, mask) if f is not None), default=0)
+    if rank > len(shape):
+        raise ValueError(
+            f"Weights or a mask with {rank} axes can't be applied to scores of shape {shape}: the "
+            "loss or metric must return one value for each sample (and time step)."
+        )
     result = np.full(shape, 1.0 / max(1, np.prod(shape)), dtype)
     for factor, share in ((mask, _mean), (weights, _share_in_use)):
         if factor is not None:

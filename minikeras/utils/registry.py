@@ -93,6 +93,8 @@ class Registry:
     factories : iterable of str, optional
         The names in `entries` of functions that make an object when called without arguments,
         as a class does: ``'l2'`` among the regularizers.
+    other_names : iterable of str, optional
+        What else may be written in the same place; for error messages only.
 
     Examples
     --------
@@ -114,9 +116,11 @@ class Registry:
         aliases: Mapping[str, str] | None = None,
         base: type | None = None,
         factories: Iterable[str] = (),
+        other_names: Iterable[str] = (),
     ) -> None:
         self.kind = kind
         self.base = base
+        self.other_names = tuple(other_names)
         self.entries = dict(entries)
         self._factories = [self.entries[name] for name in factories]
         for alias, name in (aliases or {}).items():
@@ -154,7 +158,7 @@ class Registry:
         for table in (custom_objects or {}, _custom_objects, self.entries):
             if name in table:
                 return table[name]
-        known = {*self.entries, *_custom_objects, *(custom_objects or {})}
+        known = {*self.entries, *self.other_names, *_custom_objects, *(custom_objects or {})}
         raise ValueError(unknown_name_message(self.kind, name, known))
 
     def _made(self, found: Any) -> Any:

@@ -249,8 +249,9 @@ def test_noise_shape_that_does_not_fit(forward, noise_shape):
         forward(values((6, 5)), 0.5, generator(), noise_shape)
 
 
-def test_gaussian_noise_statistics():
-    x = np.full((400, 500), 3.0, "float32")
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_gaussian_noise_statistics(dtype):
+    x = np.full((400, 500), 3.0, dtype)
     y = gaussian_noise(x, 0.5, generator())
     assert y.mean() == pytest.approx(3, abs=0.005)
     assert y.std() == pytest.approx(0.5, abs=0.005)

@@ -23,6 +23,7 @@ SMALL = [
     ((2, 5, 3, 4), [-1, 0, -2]),
     ((2, 3, 4, 5), (0, 1)),
     ((2, 3, 4, 5), (0, 2)),
+    ((2, 3, 4, 5), (1, 2)),
     ((3, 5, 4), (1,)),
     ((4, 5), (1,)),
     ((3, 4), (0, 1)),
@@ -168,6 +169,13 @@ def test_a_constant_channel_becomes_beta():
     np.testing.assert_array_equal(variance, 0)
     dx, _, _ = batch_norm_train_backward(values((64, 3), dtype="float32"), residual)
     assert np.isfinite(dx).all()
+
+
+def test_a_variance_is_never_negative():
+    x = np.tile(1e8 * values(3, dtype="float32"), (9001, 1)).astype("float32")
+    _, mean, variance, _ = batch_norm_train(x, None, None, (0,), EPSILON)
+    np.testing.assert_allclose(mean, x[0], rtol=1e-6)
+    assert (variance >= 0).all()
 
 
 def test_half_precision_is_computed_in_single():

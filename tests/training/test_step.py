@@ -3,6 +3,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
+from minikeras import losses
 from minikeras.engine import Context
 from minikeras.layers import Activation, Dense, Dropout
 from minikeras.models import Sequential
@@ -20,7 +21,7 @@ def mlp(width=512, **first):
     return model
 
 
-def data(samples=256, inputs=64):
+def data(samples=512, inputs=64):
     rng = np.random.default_rng(0)
     x = rng.standard_normal((samples, inputs)).astype("float32")
     return x, np.eye(10, dtype="float32")[rng.integers(10, size=samples)]
@@ -43,9 +44,9 @@ def test_a_steady_step_allocates_nothing_large():
     finally:
         tracemalloc.stop()
 
-    # One activation has 512 KiB, the weights 1200 KiB. Ops work in blocks of up to 64 KiB, and
-    # NumPy has a buffer of 32 KiB for conversions.
-    assert peak - before < 128 * 1024
+    # One activation has 1 MiB, the weights 1.2 MiB. What remains is the byte mask in the
+    # derivative of relu, which is made in blocks of at most 256 KiB, and NumPy's own buffers.
+    assert peak - before < 400 * 1024
     assert after - before < 8 * 1024
 
 
@@ -65,7 +66,7 @@ def test_dropout_adds_no_large_allocation():
     finally:
         tracemalloc.stop()
 
-    assert peak - before < 128 * 1024  # the mask alone has 512 KiB
+    assert peak - before < 256 * 1024  # the mask alone has 1 MiB
 
 
 class Spy(Dense):
@@ -242,3 +243,37 @@ def test_an_unwanted_gradient_is_not_written():
     dx = model.backpropagate(np.ones_like(y), residual, Context())
 
     np.testing.assert_allclose(dx, layer.kernel.value.sum(axis=1)[np.newaxis], rtol=1e-6)
+
+
+@pytest.mark.parametrize("axis", [None, -1, ()], ids=["one number", "per sample", "per entry"])
+def test_a_loss_may_have_scores_of_any_shape(axis):
+    def squares(y_true, y_pred):
+        return np.mean((y_pred - y_true) ** 2, axis=axis)
+
+    def squares_backward(dloss, y_true, y_pred):
+        share = 1 if axis == () else y_pred.size if axis is None else y_pred.shape[-1]
+        dloss = dloss[:, np.newaxis] if axis == -1 else dloss
+        return dloss * 2 * (y_pred - y_true) / share
+
+    x, y = np.random.standard_normal((2, 6, 3))
+    results = []
+    for loss in (losses.with_gradient(squares, squares_backward), "mse"):
+        model = Sequential([Dense(3, input_dim=3)])
+        model.compile("sgd", loss)
+        model.set_weights([np.eye(3), np.zeros(3)])
+        results.append((model.train_on_batch(x, y), model.get_weights()[0]))
+
+    assert results[0][0] == pytest.approx(results[1][0], rel=1e-5)
+    np.testing.assert_allclose(results[0][1], results[1][1], rtol=1e-5)
+
+
+def test_a_metric_with_a_state_is_refused():
+    class Counter:
+        def reset_states(self):
+            self.count = 0
+
+        def __call__(self, y_true, y_pred):
+            return 0.0
+
+    with pytest.raises(ValueError, match="keeps a state between batches"):
+        Sequential([Dense(1, input_dim=1)]).compile("sgd", "mse", metrics=[Counter()])

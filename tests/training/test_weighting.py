@@ -73,3 +73,9 @@ def test_what_does_not_fit(y, sample_weight, class_weight, mode, message):
 def test_class_weight_must_be_a_dict():
     with pytest.raises(TypeError, match="must be a dict"):
         standardize_weights(LABELS, class_weight=[1, 2, 3])
+
+
+def test_a_loss_of_one_number_takes_no_weights():
+    assert coefficients((), "float32").tolist() == 1
+    with pytest.raises(ValueError, match="one value for each sample"):
+        coefficients((), "float32", weights=np.ones(3))

@@ -277,7 +277,9 @@ def test_scopes_nest():
 
 def test_one_scope_can_be_entered_twice():
     scope = CustomObjectScope({"a": 1})
-    with scope, scope:
+    with scope:
+        with scope:
+            assert get_custom_objects() == {"a": 1}
         assert get_custom_objects() == {"a": 1}
     assert get_custom_objects() == {}
 
