@@ -13,10 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.environments import ROOT, Peer
+from benchmarks.peers.process import machine_seconds
 from benchmarks.workloads import Workload
 
 # Thread pools spin for some tens of milliseconds after their last work; wait until they sleep.
 SETTLE_SECONDS = 0.2
+# With more cores than these at work the machine is not quiet; how long to wait until it is.
+QUIET_CORES = 0.25
+PATIENCE_SECONDS = 10.0
 # How long one turn of `predict` calls lasts.
 PREDICT_SECONDS = 0.3
 
@@ -126,7 +130,7 @@ def alternate(result: Result, turns: Mapping[str, Turn], rounds: int) -> Result:
         shift = number % len(names) if names else 0
         for name in names[shift:] + names[:shift]:
             progress(f"{result.name}: round {number + 1}/{rounds}, {name}")
-            time.sleep(SETTLE_SECONDS)
+            settle()
             try:
                 result.samples.setdefault(name, []).append(active[name]())
             except PeerError as error:
@@ -135,6 +139,19 @@ def alternate(result: Result, turns: Mapping[str, Turn], rounds: int) -> Result:
                 del active[name]
     progress("")
     return result
+
+
+def settle() -> None:
+    """Wait until thread pools sleep and the machine is quiet, for the latter not for ever."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        before = machine_seconds()
+        time.sleep(SETTLE_SECONDS)
+        after = machine_seconds()
+        if before is None or after is None or time.monotonic() > deadline:
+            return
+        if after - before <= QUIET_CORES * SETTLE_SECONDS:
+            return
 
 
 def run_workload(

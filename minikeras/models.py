@@ -19,7 +19,7 @@ KERAS_VERSION = "2.2.4"
 
 
 @register
-class Sequential(Trainer, Layer):
+class Sequential(Trainer):
     """A model made of layers one after the other.
 
     Parameters
@@ -222,10 +222,13 @@ class Sequential(Trainer, Layer):
 
     def forward(self, x: np.ndarray, ctx: Context) -> tuple[np.ndarray, Any]:
         """Propagate through all layers; the residual is the list of theirs."""
+        outer = ctx.frozen
+        ctx.frozen = outer or not self.trainable
         residuals = []
         for layer in self.layers:
             x, residual = layer.propagate(x, ctx)
             residuals.append(residual)
+        ctx.frozen = outer
         return x, residuals
 
     def backward(self, dy: np.ndarray, residual: list, ctx: Context) -> np.ndarray | None:
@@ -241,14 +244,13 @@ class Sequential(Trainer, Layer):
     ) -> np.ndarray | None:
         wanted = ctx.needs_input_gradient
         lowest = 0 if wanted else self._lowest_wanted(ctx)
-        steps = [layer.backpropagate for layer in self.layers]
+        steps: list[Callable[..., Any]] = [layer.backpropagate for layer in self.layers]
         steps[-1] = last_step
-        gradient: np.ndarray | None = dy
-        for index in range(len(steps) - 1, lowest - 1, -1):
-            ctx.needs_input_gradient = wanted or index > lowest
-            gradient = steps[index](gradient, residuals[index], ctx)
+        for index in range(len(steps) - 1, lowest, -1):
+            ctx.needs_input_gradient = True
+            dy = steps[index](dy, residuals[index], ctx)
         ctx.needs_input_gradient = wanted
-        return gradient if wanted else None
+        return steps[lowest](dy, residuals[lowest], ctx) if lowest < len(steps) else None
 
     def _lowest_wanted(self, ctx: Context) -> int:
         """Return the lowest layer with a weight whose gradient is wanted; below it, no work."""

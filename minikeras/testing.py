@@ -34,8 +34,8 @@ class Report(NamedTuple):
     ----------
     where : str
         ``'x'``, ``'y_pred'`` or a weight's name.
-    index : tuple of int
-        The entry.
+    position : tuple of int
+        The entry's index in it.
     analytic, numeric : float
         What ``backward`` says and what the differences say.
     error : float
@@ -46,14 +46,14 @@ class Report(NamedTuple):
     """
 
     where: str
-    index: tuple[int, ...]
+    position: tuple[int, ...]
     analytic: float
     numeric: float
     error: float
     entries: int
 
     def __str__(self) -> str:
-        place = f"{self.where}[{', '.join(map(str, self.index))}]"
+        place = f"{self.where}[{', '.join(map(str, self.position))}]"
         return (
             f"worst of {self.entries} entries: {place}, backward {self.analytic:.10g}, central "
             f"difference {self.numeric:.10g}, relative error {self.error:.2g}"
@@ -287,10 +287,18 @@ def _regularizer_problem(regularizer: Regularizer, x: Any) -> _Problem:
 def _repeatable(layer: Layer, run: Callable, seed: int) -> Callable:
     """Return `run` made to give the same result each time, whatever random layers there are."""
     states = [(part, dict(vars(part))) for part in _all_layers(layer)]
+    random = [
+        (part, name, copy.deepcopy(value))
+        for part, state in states
+        for name, value in state.items()
+        if isinstance(value, np.random.Generator)
+    ]
 
     def seeded(*args: Any) -> Any:
         for part, state in states:  # a layer with a seed of its own starts it anew
             vars(part).update(state)
+        for part, name, generator in random:
+            setattr(part, name, copy.deepcopy(generator))
         outer = np.random.get_state()
         np.random.seed(seed)
         try:

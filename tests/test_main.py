@@ -16,7 +16,9 @@ from keras import optimizers
 from keras.utils import np_utils
 from keras.utils.np_utils import to_categorical
 import minikeras
+import neighbour
 
+assert neighbour.keras is keras
 assert keras is minikeras
 assert keras.layers.Dense is Dense
 assert keras.__spec__.name == "minikeras"
@@ -40,6 +42,7 @@ def run(*arguments):
 def test_a_script_that_imports_keras(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)
+    (tmp_path / "neighbour.py").write_text("import keras")
 
     done = run(str(script), "--epochs", "3")
 

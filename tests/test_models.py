@@ -96,7 +96,8 @@ def test_pop():
 def test_automatic_names_count_for_each_class():
     layers = (Dense(1), Dropout(0.1), Dense(1), Sequential(), InputLayer((1,)))
 
-    assert [layer.name for layer in layers] == ["dense_1", "dropout_1", "dense_2", "sequential_1", "input_1"]
+    names = [layer.name for layer in layers]
+    assert names == ["dense_1", "dropout_1", "dense_2", "sequential_1", "input_1"]
 
 
 @pytest.mark.parametrize(

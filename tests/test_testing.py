@@ -72,11 +72,15 @@ def test_the_layer_is_left_alone():
     assert layer.weights[0].dtype == np.float32
 
 
+@pytest.mark.parametrize("used", [False, True])
 @pytest.mark.parametrize("seed", [None, 4])
-def test_random_layers_draw_the_same_each_time(seed):
+def test_random_layers_draw_the_same_each_time(seed, used):
+    layer = Dropout(0.4, seed=seed)
+    if used:
+        layer(np.ones((4, 5)), training=True)
     state = np.random.get_state()[1].copy()
 
-    check_gradients(Dropout(0.4, seed=seed), np.ones((4, 5)), training=True)
+    check_gradients(layer, np.ones((4, 5)), training=True)
 
     assert np.array_equal(np.random.get_state()[1], state)
 

@@ -90,6 +90,8 @@ class InputSpec:
         if self.shape is not None:
             wanted.update({axis: size for axis, size in enumerate(self.shape) if size is not None})
         for axis, size in wanted.items():
+            if not -rank <= axis < rank:
+                return f"expected an axis {axis} of size {size}, found ndim={rank}"
             if shape[axis] not in (size, None):
                 return f"expected axis {axis} to have size {size}, found {shape[axis]}"
         return None
@@ -168,9 +170,7 @@ class Layer:
         self._initial_weights: list[np.ndarray] | None = kwargs.get("weights")
         self._input_shape: Shape | None = None
         self._output_shape: Shape | None = None
-        shape = _batch_input_shape(kwargs)
-        if shape is not None:
-            self.batch_input_shape = shape
+        self._stated_input_shape = _batch_input_shape(kwargs)
 
     def _automatic_name(self) -> str:
         prefix = to_snake_case(type(self).__name__)
@@ -346,6 +346,13 @@ class Layer:
                 f"was given a mask of shape {np.shape(mask)}."
             )
         return mask
+
+    @property
+    def batch_input_shape(self) -> Shape:
+        """The input shape that the constructor was given; AttributeError if it was given none."""
+        if self._stated_input_shape is None:
+            raise AttributeError(f"Layer '{self.name}' was given no input shape.")
+        return self._stated_input_shape
 
     @property
     def input_shape(self) -> Shape:

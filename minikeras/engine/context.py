@@ -96,6 +96,9 @@ class Context:
         As above.
     needs_input_gradient : bool
         In a backward pass: whether the layer at work must return the gradient of its input.
+    frozen : bool
+        Whether the layers at work belong to a model with ``trainable = False``, and so leave
+        their statistics alone. Containers set it.
     loss : float
         Sum of the penalties that layers have added.
     empty : callable
@@ -121,6 +124,7 @@ class Context:
         "_written",
         "check_numerics",
         "empty",
+        "frozen",
         "loss",
         "mask",
         "needs_input_gradient",
@@ -137,6 +141,7 @@ class Context:
         self.training = training
         self.mask = mask
         self.needs_input_gradient = True
+        self.frozen = False
         self.loss = 0.0
         self.check_numerics = check_numerics()
         self.empty: Callable[..., np.ndarray] = workspace.empty if workspace else np.empty

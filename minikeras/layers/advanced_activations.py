@@ -129,8 +129,10 @@ class PReLU(Layer):
 
     def backward(self, dy: np.ndarray, x: np.ndarray, ctx: Context) -> np.ndarray:
         """Multiply by the slope at `x`; where that is negative, it is the slopes' gradient."""
-        dx, dalpha = ops.prelu_backward(dy, x, self.alpha.value, out=dy)
-        ctx.add_gradient(self.alpha, dalpha)
+        wanted = ctx.wants(self.alpha)
+        dx, dalpha = ops.prelu_backward(dy, x, self.alpha.value, out=dy, need_dalpha=wanted)
+        if dalpha is not None:
+            ctx.add_gradient(self.alpha, dalpha)
         return dx
 
     def get_config(self) -> dict[str, Any]:

@@ -56,8 +56,10 @@ class BatchNormalization(Layer):
     As in Keras 2.2.4, the variance that goes into the moving average is multiplied by
     ``n / (n - 1 - epsilon)``, n being the number of entries of a feature in the batch (where
     that factor is not positive, by 1). And a layer with ``trainable=False`` still normalizes
-    by the batch in training; only its weights and its averages stay as they are. In later
-    versions it uses its averages.
+    by the batch in training; only its weights and its averages stay as they are (the same in a
+    frozen model). In later versions it uses its averages. The averages follow the plain rule
+    ``average = momentum * average + (1 - momentum) * statistic``; 2.2.4 on TensorFlow also
+    divided by what the start still counted for, which forgot loaded averages at the first step.
 
     References
     ----------
@@ -149,7 +151,7 @@ class BatchNormalization(Layer):
             y = batch_norm_inference(x, gamma, beta, mean, variance, axes, self.epsilon, out=out)
             return y, x
         y, mean, variance, residual = batch_norm_train(x, gamma, beta, axes, self.epsilon, out=out)
-        if self.trainable:
+        if self.trainable and not ctx.frozen:
             self._update_statistics(mean, variance, x.size // x.shape[self.axis])
         return y, residual
 

@@ -305,10 +305,8 @@ def softmax_backward(
     dy: np.ndarray, y: np.ndarray, out: np.ndarray | None = None, *, axis: int = -1
 ) -> np.ndarray:
     """Return ``(dy - sum(dy * y)) * y``, the sum running over `axis`."""
-    if axis in (-1, y.ndim - 1):
-        total = np.vecdot(dy, y)[..., None]
-    else:
-        total = (dy * y).sum(axis=axis, keepdims=True)
+    # NumPy's types do not know the argument `axis` yet.
+    total = np.expand_dims(np.vecdot(dy, y, axis=axis), axis)  # type: ignore[call-overload]
     dx = np.subtract(dy, total, out=out)
     dx *= y
     return dx
@@ -423,27 +421,57 @@ def prelu(x: np.ndarray, alpha: np.ndarray, out: np.ndarray | None = None) -> np
     out : ndarray, optional
         Receives the result; may be `x`.
     """
-    negative = x.clip(-_INF, 0.0)
-    negative *= alpha
-    y = x.clip(0.0, _INF, out=out)
-    y += negative
+    y = np.empty(x.shape, x.dtype) if out is None else out
+
+    def work(start: int, stop: int, worker: int) -> None:
+        negative = x[start:stop].clip(-_INF, 0.0)
+        negative *= alpha
+        part = x[start:stop].clip(0.0, _INF, out=y[start:stop])
+        part += negative
+
+    for_blocks(work, len(x), _samples_per_block(x))
     return y
 
 
 def prelu_backward(
-    dy: np.ndarray, x: np.ndarray, alpha: np.ndarray, out: np.ndarray | None = None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the gradients with respect to `x` and to `alpha`, both of their shapes.
+    dy: np.ndarray,
+    x: np.ndarray,
+    alpha: np.ndarray,
+    out: np.ndarray | None = None,
+    need_dalpha: bool = True,
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return the gradients with respect to `x` and, if needed, `alpha`, both of their shapes.
 
     `out` receives the first and may be `dy`.
     """
-    negative = x.clip(-_INF, 0.0)
-    negative *= dy
-    # A product with ones sums over the batch faster than a reduction when there are few features.
-    ones = np.ones(len(x), x.dtype)
-    per_feature = (ones @ negative.reshape(len(x), math.prod(x.shape[1:]))).reshape(x.shape[1:])
+    dx = np.empty(x.shape, x.dtype) if out is None else out
+    block = _samples_per_block(x)
+    sums: list[np.ndarray | None] = [None] * -(-len(x) // block)
     shared = tuple(i for i, size in enumerate(alpha.shape) if size == 1)
-    dalpha = per_feature.sum(axis=shared, keepdims=True)
-    slope = np.multiply(x < 0, alpha, out=negative)
-    slope += x > 0
-    return np.multiply(dy, slope, out=out), dalpha
+
+    def work(start: int, stop: int, worker: int) -> None:
+        part, dpart = x[start:stop], dy[start:stop]
+        if need_dalpha:
+            negative = part.clip(-_INF, 0.0)
+            negative *= dpart
+            sums[start // block] = _batch_sum(negative).sum(axis=shared, keepdims=True)
+        slope = np.multiply(part < 0, alpha, dtype=x.dtype)
+        slope += part > 0
+        np.multiply(dpart, slope, out=dx[start:stop])
+
+    for_blocks(work, len(x), block)
+    dalpha = np.zeros(alpha.shape, x.dtype) if need_dalpha else None
+    for piece in sums:
+        if dalpha is not None and piece is not None:
+            dalpha += piece
+    return dx, dalpha
+
+
+def _samples_per_block(x: np.ndarray) -> int:
+    return max(1, _BLOCK * len(x) // max(1, x.size))
+
+
+def _batch_sum(x: np.ndarray) -> np.ndarray:
+    """Sum over the batch by a product with ones: faster where there are few features."""
+    ones = np.ones(len(x), x.dtype)
+    return (ones @ x.reshape(len(x), math.prod(x.shape[1:]))).reshape(x.shape[1:])

@@ -17,20 +17,24 @@ from numpy.lib.array_utils import normalize_axis_tuple
 # Work goes in blocks of about this many entries: a block and a temporary of its size fit the cache.
 _BLOCK = 65536
 
-# NumPy is fast where a vector that is broadcast has at least this many entries. So a matrix of
-# many rows and few channels is seen as one of few rows that hold many times all channels.
+# NumPy is fast where a vector that is broadcast has at least _WIDE entries. So a matrix of many
+# rows and few channels is seen as one of few rows that hold many times all channels.
 _WIDE = 8192
+_MANY_ROWS = 1000
 
 
 class TrainingResidual(NamedTuple):
-    """What `batch_norm_train_backward` needs. Statistics are float64, one entry a channel."""
+    """What `batch_norm_train_backward` needs.
 
-    x: np.ndarray
+    `source` is x as `layout` arranges it; the statistics are float64, one entry a channel.
+    """
+
+    layout: _Layout
+    source: np.ndarray
     gamma: np.ndarray | None
     has_beta: bool
     mean: np.ndarray
     inverse: np.ndarray
-    axes: Sequence[int]
 
 
 def batch_norm_train(
@@ -94,7 +98,7 @@ def batch_norm_train(
     mean, variance = _moments(source, layout)
     inverse = 1 / np.sqrt(variance + epsilon)
     y = _scale_and_shift(x, source, gamma, beta, mean, inverse, layout, out)
-    residual = TrainingResidual(x, gamma, beta is not None, mean, inverse, tuple(axes))
+    residual = TrainingResidual(layout, source, gamma, beta is not None, mean, inverse)
     return y, layout.restore(mean, x.dtype), layout.restore(variance, x.dtype), residual
 
 
@@ -125,22 +129,21 @@ def batch_norm_train_backward(
     dgamma, dbeta : ndarray, shape (channels,), or None
         None where there is no gamma or no beta.
     """
-    x, gamma, has_beta, mean, inverse, axes = residual
-    layout = _Layout(x.shape, axes)
-    source, upstream = layout.arrange(x), layout.arrange(dy)
+    layout, source, gamma, has_beta, mean, inverse = residual
+    upstream = layout.arrange(dy)
     sum_dy, sum_dy_xhat = _gradient_sums(upstream, source, mean, inverse, layout)
     dx = None
     if need_dx:
         scale = _scale(gamma, inverse)
         slope = -scale * inverse * sum_dy_xhat / layout.count
         shift = -scale * sum_dy / layout.count - mean * slope
-        target = layout.result(x, out)
+        target = layout.result(dy, out)
         _combine(upstream, scale, source, slope, shift, target, layout)
-        dx = layout.finish(target, x, out)
+        dx = layout.finish(target, dy, out)
     return (
         dx,
         None if gamma is None else layout.restore(sum_dy_xhat, gamma.dtype),
-        layout.restore(sum_dy, x.dtype) if has_beta else None,
+        layout.restore(sum_dy, dy.dtype) if has_beta else None,
     )
 
 
@@ -251,8 +254,10 @@ class _Layout:
         self.channels = math.prod(self.channel_shape)
         self.inner = math.prod(sizes[end:])
         self.count = math.prod(sizes[:first]) * self.inner
-        large = self.count * self.channels >= 2 * _WIDE
-        self.fold = -(-_WIDE // self.channels) if self.inner == 1 and large else 1
+        self.fold = 1
+        if self.inner == 1 and self.count >= _MANY_ROWS:
+            width = min(_WIDE, self.count * self.channels // 8)
+            self.fold = -(-width // self.channels)
 
     def arrange(self, array: np.ndarray) -> np.ndarray:
         """Return `array` contiguous, with channel axes that are neighbours, in float32 or wider."""

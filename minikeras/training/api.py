@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minikeras import losses, optimizers
-from minikeras.engine import Context
+from minikeras.engine import Context, Layer
 from minikeras.training.data import ArraySource, as_array, check_lengths
 from minikeras.training.loop import evaluate_loop, fit_loop, predict_loop
 from minikeras.training.step import Step, resolve_metrics
+from minikeras.training.targets import check_labels, check_targets
 from minikeras.training.weighting import standardize_weights
 
 if TYPE_CHECKING:
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
 DEFAULT_BATCH_SIZE = 32
 
 
-class Trainer:
-    """What `compile` adds to a container of layers.
+class Trainer(Layer):
+    """A container of layers that can be compiled, trained and used.
 
     Attributes
     ----------
@@ -36,15 +37,18 @@ class Trainer:
         Set it in a callback to end the training after the current batch.
     """
 
-    # What the container provides.
-    layers: list
-    input_names: list[str]
-    output_names: list[str]
-    input_dtype: str | None
-    input_shape: tuple
-    output_shape: tuple
-    trainable_weights: list
-    _accept: Callable
+    if TYPE_CHECKING:  # what the container provides
+        layers: list[Layer]
+
+        @property
+        def input_names(self) -> list[str]:
+            """Names of the inputs, by which a dict of data goes."""
+
+        @property
+        def output_names(self) -> list[str]:
+            """Names of the outputs."""
+
+        def _accept(self, x: np.ndarray, name: str) -> np.ndarray: ...
 
     optimizer: Any = None
     loss: Any = None
@@ -221,7 +225,8 @@ class Trainer:
         arrays = self._standardize(x, y, sample_weight, class_weight)
         held_out = None
         if validation_data is not None:
-            held_out = self._standardize(*_unpack_validation(validation_data), name="validation ")
+            x, y, sample_weight = _unpack_validation(validation_data)
+            held_out = self._standardize(x, y, sample_weight, name="validation ")
         elif validation_split:
             arrays, held_out = _split(arrays, validation_split)
         step = self._ready()
@@ -337,7 +342,7 @@ class Trainer:
     def _predict_once(self, x: np.ndarray) -> np.ndarray:
         if self.input_dtype is not None:
             x = x.astype(self.input_dtype, copy=False)
-        y, _ = self.propagate(x, Context())  # type: ignore[attr-defined]
+        y, _ = self.propagate(x, Context())
         # A model of layers that only pass on or reshape must not hand out the caller's own memory.
         return y.copy() if np.may_share_memory(y, x) else y
 
@@ -379,7 +384,7 @@ class Trainer:
             )
 
     def _is_built(self) -> bool:
-        return bool(getattr(self, "built", False))
+        return self.built
 
     def _output_name(self) -> str | None:
         return self.output_names[0] if self.layers else None
@@ -407,16 +412,19 @@ class Trainer:
         if y.ndim == len(self.output_shape) - 1 and self.output_shape[-1] == 1:
             y = y[..., np.newaxis]
         check_lengths(x, y)
-        losses.check_targets(self._loss_function, y, self.output_shape)
+        check_targets(self._loss_function, y, self.output_shape)
         if self._loss_function is losses.sparse_categorical_crossentropy:
-            losses.check_labels(y, self.output_shape[-1])
+            check_labels(y, self.output_shape[-1] or 1)
         if sample_weight is not None:
             sample_weight = as_array(sample_weight, f"{name}sample_weight", self._output_name())
         weights = standardize_weights(y, sample_weight, class_weight, self.sample_weight_mode)
         return x, y, weights
 
     def _source(self, arrays: tuple, batch_size: int, shuffle: bool | str = False) -> ArraySource:
-        return ArraySource(*arrays, batch_size, shuffle, self.input_dtype, self._target_dtype())
+        x, y, weights = arrays
+        return ArraySource(
+            x, y, weights, batch_size, shuffle, self.input_dtype, self._target_dtype()
+        )
 
     def _convert(self, arrays: tuple) -> tuple:
         x, y, weights = arrays
@@ -426,7 +434,7 @@ class Trainer:
         return x, y if dtype is None else y.astype(dtype, copy=False), weights
 
     def _target_dtype(self) -> str | None:
-        """Return the type of the targets: the last layer's, but class numbers stay whole numbers."""
+        """Return the type of the targets: the last layer's; class numbers stay what they are."""
         if self._loss_function is losses.sparse_categorical_crossentropy:
             return None
         return self.layers[-1].dtype
@@ -461,13 +469,13 @@ def _single(value: Any, what: str, output_name: str | None) -> Any:
     return value
 
 
-def _unpack_validation(data: Any) -> tuple:
+def _unpack_validation(data: Any) -> tuple[Any, Any, Any]:
     if not isinstance(data, (tuple, list)) or len(data) not in (2, 3):
         raise ValueError(
             "validation_data must be a tuple (x, y) or (x, y, sample_weight), got "
             f"{type(data).__name__}{f' of length {len(data)}' if hasattr(data, '__len__') else ''}."
         )
-    return tuple(data)
+    return (*data, None)[:3]
 
 
 def _split(arrays: tuple, share: float) -> tuple[tuple, tuple]:

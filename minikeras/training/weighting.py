@@ -8,6 +8,7 @@ the mean. All of that is linear in the scores, so it is kept as one array of coe
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -48,7 +49,7 @@ def coefficients(
             f"Weights or a mask with {rank} axes can't be applied to scores of shape {shape}: the "
             "loss or metric must return one value for each sample (and time step)."
         )
-    result = np.full(shape, 1.0 / max(1, np.prod(shape)), dtype)
+    result = np.full(shape, 1.0 / max(1, math.prod(shape)), dtype)
     for factor, share in ((mask, _mean), (weights, _share_in_use)):
         if factor is not None:
             factor = np.asarray(factor, dtype)

@@ -74,10 +74,9 @@ def print_summary(
 
 
 def _column_ends(width: int, positions: Sequence[float] | None) -> list[int]:
-    ends = list(positions or _POSITIONS)
-    if ends[-1] <= 1:
-        ends = [width * end for end in ends]
-    ends = [int(end) for end in ends]
+    wanted = list(positions or _POSITIONS)
+    scale = width if wanted[-1] <= 1 else 1
+    ends = [int(scale * end) for end in wanted]
     if len(ends) != 3 or not 0 < ends[0] < ends[1] < ends[2]:
         raise ValueError(
             f"positions must hold the growing ends of 3 columns, got {positions} for a width of "

@@ -188,6 +188,7 @@ def test_a_call_knows_training():
         (InputSpec(ndim=3), (None, 2, 3), None),
         (InputSpec(ndim=3), (None, 2), "expected ndim=3"),
         (InputSpec(min_ndim=3), (None, 2), "expected min_ndim=3"),
+        (InputSpec(axes={3: 4}), (None, 2), "expected an axis 3 of size 4, found ndim=2"),
         (InputSpec(max_ndim=2), (None, 2, 3), "expected max_ndim=2"),
         (InputSpec(min_ndim=2, axes={-1: 4}), (None, 4), None),
         (InputSpec(min_ndim=2, axes={-1: 4}), (None, None), None),

@@ -169,9 +169,7 @@ def test_a_layer_used_twice_gets_the_sum_of_both_gradients():
 
     dy = 2 * (x @ kernel @ kernel) / 3
     expected = (x @ kernel).T @ dy + x.T @ (dy @ kernel.T)
-    np.testing.assert_allclose(
-        model._ready().store.gradients[shared.kernel], expected, rtol=1e-5
-    )
+    np.testing.assert_allclose(model._ready().store.gradients[shared.kernel], expected, rtol=1e-5)
 
 
 def test_two_models_that_share_a_layer_train_in_turn():

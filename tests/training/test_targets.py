@@ -1,0 +1,87 @@
+import numpy as np
+import pytest
+
+from minikeras import losses
+from minikeras.training.targets import check_labels, check_targets
+
+
+def own_loss(y_true, y_pred):
+    return np.zeros(len(y_pred))
+
+
+CCE, SPARSE, BCE, MSE = (
+    losses.categorical_crossentropy,
+    losses.sparse_categorical_crossentropy,
+    losses.binary_crossentropy,
+    losses.mean_squared_error,
+)
+
+
+@pytest.mark.parametrize(
+    ("loss", "shape", "output_shape"),
+    [
+        (CCE, (7, 10), (None, 10)),
+        (CCE, (7, 5, 10), (None, 5, 10)),
+        (CCE, (7, 5, 10), (None, None, 10)),
+        (SPARSE, (7,), (None, 10)),
+        (SPARSE, (7, 1), (None, 10)),
+        (SPARSE, (7, 5), (None, 5, 10)),
+        (SPARSE, (7, 5, 1), (None, None, 10)),
+        (BCE, (7, 1), (None, 1)),
+        (BCE, (7,), (None, 1)),
+        (MSE, (7, 3), (None, 3)),
+        (MSE, (7, 5, 3), (None, None, 3)),
+        (own_loss, (7, 2), (None, 3)),
+    ],
+)
+def test_targets_that_fit(loss, shape, output_shape):
+    check_targets(loss, shape, output_shape)
+    check_targets(loss, np.zeros(shape), output_shape)
+
+
+LABELS_HINT = r"loss='sparse_categorical_crossentropy'.*to_categorical\(y, 10\)"
+ONE_HOT_HINT = r"loss='categorical_crossentropy'.*argmax"
+
+
+@pytest.mark.parametrize(
+    ("loss", "shape", "output_shape", "message"),
+    [
+        (CCE, (7,), (None, 10), LABELS_HINT),
+        (CCE, (7, 1), (None, 10), LABELS_HINT),
+        (CCE, (7, 5, 1), (None, 5, 10), LABELS_HINT),
+        (CCE, (7, 9), (None, 10), r"shape \(samples, 10\): .*\(samples, 9\).*last layers"),
+        (CCE, (7, 1), (None, 1), r"single unit.*loss='binary_crossentropy'"),
+        (SPARSE, (7, 10), (None, 10), ONE_HOT_HINT),
+        (SPARSE, (7, 5, 10), (None, 5, 10), ONE_HOT_HINT),
+        (SPARSE, (7, 3), (None, 10), r"integer labels of shape \(samples, 1\): .*\(samples, 3\)"),
+        (SPARSE, (7,), (None, 5, 10), r"shape \(samples, 5, 1\): .*\(samples,\)"),
+        (BCE, (7, 2), (None, 1), r"binary_crossentropy .*\(samples, 2\).*output \(samples, 1\)"),
+        (MSE, (7,), (None, 3), r"mean_squared_error .*\(samples,\).*output \(samples, 3\)"),
+        (MSE, (7, 1), (None, 3), r"\(samples, 1\).*\(samples, 3\)"),
+        (MSE, (7, 3), (None, None, 3), r"\(samples, 3\).*\(samples, any, 3\)"),
+    ],
+)
+def test_targets_that_do_not_fit(loss, shape, output_shape, message):
+    with pytest.raises(ValueError, match=message):
+        check_targets(loss, np.zeros(shape), output_shape)
+
+
+@pytest.mark.parametrize("labels", [[0, 1, 2], [[2], [0]], [0.0, 2.0], np.zeros((0, 1)), [True]])
+def test_labels_that_fit(labels):
+    check_labels(labels, 3)
+
+
+@pytest.mark.parametrize(
+    ("labels", "classes", "message"),
+    [
+        ([1, 2, 3], 3, r"labels from 0 to 2.*from 1 to 3.*subtract 1"),
+        ([-1, 2], 3, r"from -1 to 2.*one unit for each class"),
+        ([0, 7], 3, r"from 0 to 7.*one unit for each class"),
+        ([0, 1], 1, r"from 0 to 1\. .*binary_crossentropy"),
+        ([0.0, 1.5], 3, r"1\.5 is not a whole number"),
+        ([0.0, np.nan], 3, r"range from nan to nan"),
+    ],
+)
+def test_labels_that_do_not_fit(labels, classes, message):
+    with pytest.raises(ValueError, match=message):
+        check_labels(np.array(labels), classes)
