@@ -159,6 +159,9 @@ class Optimizer:
     arguments: tuple[str, ...] = ()
     # Whether `weights` begins with the number of steps, as it does for most in Keras 2.2.4.
     saves_iterations = True
+    # From how many weights on a second thread pays. Two pieces are reason enough for most rules;
+    # one of few and quick passes loses more time at the interpreter lock than it gains.
+    threads_from = 0
 
     lr = Hyperparameter()
     decay = Hyperparameter()
@@ -197,6 +200,7 @@ class Optimizer:
         self.clipvalue = None if clipvalue is None else checked(where, "clipvalue", clipvalue)
         self._blocks: list[WeightBlock] | None = None
         self._vectors: list[list[np.ndarray]] = []
+        self._size = 0
         self._pieces: list[tuple[np.ndarray, ...]] | None = None
         self._scratch: dict[tuple[int, str], np.ndarray] = {}
 
@@ -276,6 +280,7 @@ class Optimizer:
         before = self._slots_by_variable() if keep_state else {}
         self._blocks = list(blocks)
         self._vectors = [[_zeros_like(b.values) for _ in self.slots] for b in self._blocks]
+        self._size = sum(b.values.size for b in self._blocks)
         self._pieces = None
         self._scratch = {}
         for variable, views in self._slots_by_variable().items():
@@ -313,20 +318,20 @@ class Optimizer:
         bound = self.clipvalue
         flush = (done + 1) % FLUSH_EVERY == 0
 
-        def work(number: int, _: int, worker: int) -> None:
-            value, gradient, *slots = pieces[number]
-            scratch = self._scratch_like(value, worker)
-            if scale != 1.0:
-                gradient *= scale
-            if bound:
-                np.minimum(gradient, bound, out=gradient)
-                np.maximum(gradient, -bound, out=gradient)
-            self.update(value, gradient, *slots, scratch, *constants)
-            if flush:
-                for slot in slots:
-                    _flush(slot, scratch)
+        def work(first: int, stop: int, worker: int) -> None:
+            for value, gradient, *slots in pieces[first:stop]:
+                scratch = self._scratch_like(value, worker)
+                if scale != 1.0:
+                    gradient *= scale
+                if bound:
+                    np.minimum(gradient, bound, out=gradient)
+                    np.maximum(gradient, -bound, out=gradient)
+                self.update(value, gradient, *slots, scratch, *constants)
+                if flush:
+                    for slot in slots:
+                        _flush(slot, scratch)
 
-        for_blocks(work, len(pieces), 1)
+        for_blocks(work, len(pieces), 1 if self._size >= self.threads_from else len(pieces) or 1)
         self.iterations.value[...] = done + 1
 
     def _scale_to_norm(self, pieces: list[tuple[np.ndarray, ...]]) -> float:

@@ -77,6 +77,7 @@ class SGD(Optimizer):
 
     slots = ("moments",)
     arguments = ("momentum", "nesterov")
+    threads_from = 1_000_000
     momentum = Hyperparameter(most=1.0)
     update = staticmethod(rules.sgd)
 

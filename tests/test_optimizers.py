@@ -1,6 +1,7 @@
 import copy
 import inspect
 import pickle
+import threading
 import tracemalloc
 
 import numpy as np
@@ -254,6 +255,7 @@ def run_with(monkeypatch, cls, config, threads, piece=optimizer_base.PIECE):
     monkeypatch.setenv("MINIKERAS_NUM_THREADS", str(threads))
     monkeypatch.setattr(parallel, "_helpers", None)
     monkeypatch.setattr(optimizer_base, "PIECE", piece)
+    monkeypatch.setattr(cls, "threads_from", 0)
     optimizer = cls(**config)
     block = start(optimizer, np.linspace(-1, 1, 5003), dtype="float32")
     values = run(optimizer, block, 35)
@@ -278,6 +280,20 @@ def test_threads_do_not_change_the_result(cls, config, monkeypatch):
     for threads in (2, 3):
         got, _ = run_with(monkeypatch, cls, config, threads, piece=500)
         assert all(map(np.array_equal, got, expected))
+
+
+@pytest.mark.parametrize(("threads_from", "workers"), [(5000, {0, 1}), (5001, {0})])
+def test_few_weights_stay_in_one_thread(threads_from, workers, monkeypatch):
+    monkeypatch.setenv("MINIKERAS_NUM_THREADS", "2")
+    monkeypatch.setattr(parallel, "_helpers", None)
+    monkeypatch.setattr(optimizer_base, "PIECE", 500)
+    monkeypatch.setattr(Halving, "threads_from", threads_from)
+    meeting = threading.Barrier(len(workers), timeout=30)
+    optimizer = Halving()
+    block = start(optimizer, np.ones(5000))
+    monkeypatch.setattr(optimizer, "update", lambda *args: meeting.wait())
+    step(optimizer, block, 1.0)
+    assert {worker for worker, _ in optimizer._scratch} == workers
 
 
 @pytest.mark.parametrize("size", [0, 1, 100, 294_911, 294_912, 670_000, 8_000_000, 8_000_001])
