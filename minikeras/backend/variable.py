@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -123,7 +124,8 @@ class Scalar(NDArrayOperatorsMixin, Variable):
         inputs = tuple(x.value.item() if isinstance(x, Scalar) else x for x in inputs)
         if out is not None and not any(isinstance(x, Scalar) for x in out):
             kwargs["out"] = out
-        return getattr(ufunc, method)(*inputs, **kwargs)
+        result = getattr(ufunc, method)(*inputs, **kwargs)
+        return result.item() if isinstance(result, np.generic) else result
 
     def numpy(self) -> Any:
         """Return the number, as a NumPy scalar."""
@@ -146,3 +148,40 @@ class Scalar(NDArrayOperatorsMixin, Variable):
 
     def __repr__(self) -> str:
         return f"<Scalar '{self.name}' = {self.value.item()}>"
+
+
+def get_value(x: Variable) -> Any:
+    """Return a copy of a variable's value, as an array or, for a `Scalar`, as a number.
+
+    Examples
+    --------
+    >>> from minikeras.optimizers import SGD
+    >>> get_value(SGD(lr=0.1).lr)
+    np.float64(0.1)
+    """
+    return x.numpy()
+
+
+def set_value(x: Variable, value: Any) -> None:
+    """Set a variable, such as an optimizer's learning rate, to a value of its shape.
+
+    Examples
+    --------
+    >>> from minikeras.optimizers import SGD
+    >>> optimizer = SGD(lr=0.1)
+    >>> set_value(optimizer.lr, 0.01)
+    >>> float(optimizer.lr)
+    0.01
+    """
+    x.assign(value)
+
+
+def batch_get_value(xs: Iterable[Variable]) -> list[Any]:
+    """Return `get_value` of several variables."""
+    return [get_value(x) for x in xs]
+
+
+def batch_set_value(tuples: Iterable[tuple[Variable, Any]]) -> None:
+    """Set several variables, given as pairs of variable and value."""
+    for x, value in tuples:
+        set_value(x, value)

@@ -4,7 +4,9 @@ import pickle
 import numpy as np
 import pytest
 
+from minikeras import backend as K
 from minikeras.backend import Variable
+from minikeras.optimizers import SGD
 
 
 def test_attributes():
@@ -75,3 +77,29 @@ def test_copies(clone):
 def test_no_attribute_by_mistake():
     with pytest.raises(AttributeError):
         Variable(np.zeros(3)).values = 1
+
+
+def test_k_functions_get_and_set_values():
+    optimizer = SGD(lr=0.1)
+    weight = Variable(np.zeros(2), name="w")
+
+    K.set_value(optimizer.lr, 0.5)
+    K.batch_set_value([(weight, [1, 2])])
+
+    assert float(optimizer.lr) == K.get_value(optimizer.lr) == 0.5
+    assert K.batch_get_value([weight])[0].tolist() == [1, 2]
+    K.get_value(weight)[0] = 9
+    assert weight.value[0] == 1
+
+
+def test_missing_k_functions_say_what_to_do():
+    with pytest.raises(AttributeError, match=r"K\.mean is not there yet.*NumPy"):
+        K.mean(1)
+    assert not hasattr(K, "__wrapped__")
+
+
+def test_arithmetic_with_a_scalar_leaves_float32_alone():
+    lr = SGD(lr=0.1).lr
+
+    assert type(lr * 2) is float
+    assert (np.ones(2, "float32") * (lr / 2)).dtype == np.float32
