@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,12 @@ from minikeras import losses, metrics
 from minikeras.backend.store import WeightStore
 from minikeras.backend.variable import Variable
 from minikeras.engine import Context, Workspace
+from minikeras.ops.blas import one_thread
 from minikeras.optimizers import Optimizer
 from minikeras.training.weighting import coefficients
+
+#: Multiplications in a matrix product up to which the threads of OpenBLAS cost more than they give.
+SMALL_PRODUCT = 2_000_000
 
 
 class Step:
@@ -58,16 +63,18 @@ class Step:
         self.store = WeightStore(self.trainable)
         self.regularized = [w for w in model.weights if w.regularizer is not None]
         self.constrained = [w for w in self.trainable if w.constraint is not None]
+        self.largest_weight = max((w.size for w in model.weights), default=0)
         self.workspace = Workspace()
         self._equal: dict[Any, np.ndarray] = {}
         optimizer.build(self.store.blocks, keep_state=keep_optimizer_state)
 
     def train(self, x: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> list[float]:
         """Do one gradient update on a batch, and return the loss and the metrics before it."""
-        results = self.compute_gradients(x, y, weights)
-        self.optimizer.apply_gradients()
-        for weight in self.constrained:
-            weight.assign(weight.constraint(weight.value))
+        with self._blas_threads(x):
+            results = self.compute_gradients(x, y, weights)
+            self.optimizer.apply_gradients()
+            for weight in self.constrained:
+                weight.assign(weight.constraint(weight.value))
         return results
 
     def compute_gradients(
@@ -86,9 +93,14 @@ class Step:
         """Return the loss and the metrics of a batch."""
         self.workspace.begin(("test", x.shape))
         ctx = Context(workspace=self.workspace)
-        y_pred, _ = self.model.propagate(x, ctx)
-        loss, _ = self._loss(y, y_pred, weights, ctx)
-        return [loss, *self._metrics(y, y_pred, weights, ctx)]
+        with self._blas_threads(x):
+            y_pred, _ = self.model.propagate(x, ctx)
+            loss, _ = self._loss(y, y_pred, weights, ctx)
+            return [loss, *self._metrics(y, y_pred, weights, ctx)]
+
+    def _blas_threads(self, x: np.ndarray) -> AbstractContextManager:
+        """Keep OpenBLAS on one thread where all matrix products are small."""
+        return one_thread() if self.largest_weight * len(x) <= SMALL_PRODUCT else nullcontext()
 
     def _loss(
         self, y: np.ndarray, y_pred: np.ndarray, weights: np.ndarray | None, ctx: Context
