@@ -52,6 +52,8 @@ def main(arguments: Sequence[str]) -> None:
     if not arguments or arguments[0] in ("-h", "--help"):
         print("usage: python -m minikeras script.py [arguments]\n\n" + (__doc__ or ""))
         raise SystemExit(0 if arguments else 2)
+    if not os.path.isfile(arguments[0]):
+        raise SystemExit(f"python -m minikeras: there is no file {arguments[0]!r}")
     sys.meta_path.insert(0, KerasFinder())
     sys.argv = list(arguments)
     sys.path[0] = os.path.dirname(os.path.abspath(arguments[0]))

@@ -11,6 +11,16 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+__all__ = [
+    "BaseLogger",
+    "Callback",
+    "CallbackList",
+    "History",
+    "LambdaCallback",
+    "Logs",
+    "ProgbarLogger",
+]
+
 _HOOKS = (
     "on_train_begin",
     "on_train_end",
@@ -67,8 +77,9 @@ class Callback:
     params : dict
         ``epochs``, ``steps``, ``samples``, ``batch_size``, ``verbose``, ``do_validation`` and
         ``metrics``, the names of the results.
-    validation_data : None
-        Kept for callbacks that look for it, as in Keras.
+    validation_data : list or None
+        ``[x, y, sample_weight]`` of the validation data, the weights being ones if none are
+        given.
 
     Notes
     -----
@@ -131,6 +142,7 @@ class CallbackList:
     def __init__(self, callbacks: Iterable[Any], model: Any, params: dict[str, Any]) -> None:
         self.callbacks = list(callbacks)
         for callback in self.callbacks:
+            _check_callback(callback)
             callback.set_params(params)
             callback.set_model(model)
         self._hooks = {name: self._defined(name) for name in _HOOKS}
@@ -153,6 +165,18 @@ class CallbackList:
         """Call `hook` of every callback that defines it."""
         for call in self._hooks[hook]:
             call(*args)
+
+
+def _check_callback(callback: Any) -> None:
+    if isinstance(callback, type):
+        raise TypeError(
+            f"callbacks holds the class {callback.__name__}: did you forget the parentheses?"
+        )
+    if not (hasattr(callback, "set_params") and hasattr(callback, "set_model")):
+        raise TypeError(
+            f"callbacks holds {callback!r}, which is no callback: derive its class from "
+            "minikeras.callbacks.Callback, or use LambdaCallback for functions."
+        )
 
 
 class BaseLogger(Callback):
@@ -260,9 +284,9 @@ class LambdaCallback(Callback):
 class ProgbarLogger(Callback):
     """Shows the training: a bar, or one line an epoch. `fit` adds it by `verbose`.
 
-    With ``verbose=1``, a tqdm bar in a terminal or a notebook, with the running means of loss
-    and metrics and the time left; into a file or a pipe, each bar's last state only. With
-    ``verbose=2``, one line an epoch and no bar.
+    With ``verbose=1``, a tqdm bar in a terminal or a notebook, with the time left and the running
+    means of loss and metrics, and a line of results at its end; into a file or a pipe, that line
+    only. With ``verbose=2``, a line without a bar.
     """
 
     def on_train_begin(self, logs: dict | None = None) -> None:
@@ -311,54 +335,76 @@ class Bar:
 
     Notes
     -----
-    Drawn by tqdm, at most ten times a second. Where the output is neither a terminal nor a
-    notebook, only the last state is printed.
+    While it runs, it is drawn by tqdm, at most ten times a second and cut at the terminal's
+    width. At the end its line is printed whole, as Keras words it. Where the output is neither
+    a terminal nor a notebook, that last line is all.
     """
 
-    FORMAT = "{n_fmt}/{total_fmt} [{bar:30}] {elapsed}<{remaining}, {rate_fmt}{postfix}"
+    FORMAT = "{n_fmt}/{total_fmt} [{bar:20}] - ETA: {remaining}{postfix}"
     INTERVAL = 0.1
 
     def __init__(self, total: int) -> None:
+        self.total = total
+        self.seen = 0
+        self._means: dict[str, float] = {}
+        self._started = self._shown = time.perf_counter()
+        self._notebook = _in_notebook()
+        self._bar = self._live_bar() if self._notebook or sys.stdout.isatty() else None
+
+    def _live_bar(self) -> Any:
         from tqdm.auto import tqdm
 
-        live = sys.stdout.isatty() or _in_notebook()
-        self._bar = tqdm(
-            total=total,
+        return tqdm(
+            total=self.total,
             file=sys.stdout,
-            bar_format=None if _in_notebook() else self.FORMAT,
-            unit=" samples",
-            ascii=" =" if not live else None,
-            mininterval=self.INTERVAL if live else float("inf"),
-            leave=True,
-            dynamic_ncols=live,
-            delay=0 if live else float("inf"),
+            bar_format=None if self._notebook else self.FORMAT,
+            ascii=" =",
+            dynamic_ncols=True,
+            leave=self._notebook,
         )
-        self._live = live
-        self._totals: dict[str, float] = {}
-        self._shown = 0.0
 
     def add(self, count: int, values: dict[str, float]) -> None:
         """Count `count` samples, with the mean results over them."""
         for name, value in values.items():
-            self._totals[name] = self._totals.get(name, 0.0) + value * count
-        self._bar.n += count
-        now = time.perf_counter()
-        if self._live and now - self._shown >= self.INTERVAL:
-            self._shown = now
-            means = {name: total / self._bar.n for name, total in self._totals.items()}
-            self._bar.set_postfix_str(_worded(means), refresh=False)
-            self._bar.refresh()
+            self._means[name] = self._means.get(name, 0.0) + value * count
+        self.seen += count
+        if self._bar is not None:
+            now = time.perf_counter()
+            if now - self._shown >= self.INTERVAL:
+                self._shown = now
+                self._draw({name: total / self.seen for name, total in self._means.items()})
+
+    def _draw(self, values: dict[str, float]) -> None:
+        assert self._bar is not None
+        self._bar.n = self.seen
+        words = _worded(values)
+        if not self._notebook and words:
+            self._bar.postfix = f" - {words}"
+        elif words:
+            self._bar.set_postfix_str(words, refresh=False)
+        self._bar.refresh()
 
     def close(self, values: dict[str, float] | None) -> None:
-        """Draw the bar a last time, with the final results; None leaves those last shown."""
-        if values is not None:
-            self._bar.set_postfix_str(_worded(values), refresh=False)
-        if self._live:
-            self._bar.refresh()
-        else:
-            print(self._bar, flush=True)
-            self._bar.leave = False
-        self._bar.close()
+        """End the bar with the final results; None, after an interruption, leaves them out."""
+        if self._bar is not None:
+            if self._notebook and values is not None:
+                self._draw(values)
+            self._bar.close()
+        if not self._notebook and values is not None:
+            print(self._last_line(values), flush=True)
+
+    def _last_line(self, values: dict[str, float]) -> str:
+        seconds = time.perf_counter() - self._started
+        filled = "=" * (30 * self.seen // max(1, self.total))
+        line = f"{self.seen}/{self.total} [{filled:<30}] - {seconds:.0f}s"
+        line += f" {_duration(seconds / max(1, self.seen))}/sample"
+        return " - ".join(part for part in (line, _worded(values)) if part)
+
+
+def _duration(seconds: float) -> str:
+    if seconds >= 1:
+        return f"{seconds:.0f}s"
+    return f"{seconds * 1e3:.0f}ms" if seconds >= 1e-3 else f"{seconds * 1e6:.0f}us"
 
 
 def _worded(values: dict[str, float]) -> str:

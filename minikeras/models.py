@@ -14,6 +14,8 @@ from minikeras.training.api import Trainer
 from minikeras.training.data import fit_shape
 from minikeras.utils.registry import CustomObjectScope, unknown_name_message
 
+__all__ = ["Sequential", "clone_model", "model_from_config", "model_from_json"]
+
 #: The version of Keras whose format configurations follow.
 KERAS_VERSION = "2.2.4"
 
@@ -33,12 +35,12 @@ class Sequential(Trainer):
     ----------
     layers : list of Layer
         Without an `InputLayer`.
-    inputs, outputs
-        There is no symbolic graph: see `input_shape`, `output_shape`, `input_names`,
-        `output_names`.
 
     Notes
     -----
+    There is no symbolic graph, so no ``inputs`` and ``outputs``: see `input_shape`,
+    `output_shape`, `input_names` and `output_names`.
+
     The model needs to know what it receives, in one of these ways: the first layer has an
     ``input_shape`` (or ``input_dim``, ``batch_input_shape``); it is an `InputLayer` or
     `Input`; it is a `Sequential` that knows; `build` is called; or data arrive.
@@ -59,6 +61,8 @@ class Sequential(Trainer):
         super().__init__(name=name)
         self.layers: list[Layer] = []
         self._input_layer: InputLayer | None = None
+        if isinstance(layers, Layer):
+            raise TypeError(f"Sequential takes a list of layers: Sequential([{layers!r}, ...]).")
         for layer in layers or ():
             self.add(layer)
 

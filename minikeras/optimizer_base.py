@@ -14,9 +14,9 @@ from typing import Any, TypeVar
 import numpy as np
 
 from minikeras.backend.store import WeightBlock
-from minikeras.backend.variable import Scalar, Variable
-from minikeras.ops.memory import aligned_empty
+from minikeras.backend.variables import Scalar, Variable
 from minikeras.ops.blas import may_spin
+from minikeras.ops.memory import aligned_empty
 from minikeras.ops.parallel import for_blocks
 from minikeras.utils.registry import unknown_name_message
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from minikeras.backend.config import epsilon as default_epsilon
-from minikeras.backend.variable import Variable
+from minikeras.backend.variables import Variable
 from minikeras.ops import update as rules
 from minikeras.optimizer_base import Hyperparameter, Optimizer, checked
 from minikeras.utils.registry import Registry, get_custom_objects
@@ -475,7 +475,8 @@ nadam = Nadam
 
 _CLASSES = {cls.__name__: cls for cls in (SGD, RMSprop, Adagrad, Adadelta, Adam, Adamax, Nadam)}
 _registry = Registry("optimizer", _CLASSES, base=Optimizer)
-_NAMES = {name.lower(): name for name in _CLASSES}
+#: Lower-case name to class name.
+NAMES = {name.lower(): name for name in _CLASSES}
 
 
 def serialize(optimizer: Optimizer) -> dict[str, Any]:
@@ -517,7 +518,7 @@ def deserialize(
     if isinstance(config, Mapping) and isinstance(config.get("class_name"), str):
         name = config["class_name"]
         if name not in (custom_objects or {}) and name not in get_custom_objects():
-            config = {**config, "class_name": _NAMES.get(name.lower(), name)}
+            config = {**config, "class_name": NAMES.get(name.lower(), name)}
     found: Optimizer = _registry.deserialize(config, custom_objects)
     return found
 

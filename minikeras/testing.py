@@ -15,6 +15,7 @@ import numpy as np
 
 from minikeras import losses
 from minikeras.engine import Context, Layer
+from minikeras.layers import Activation
 from minikeras.models import Sequential
 from minikeras.regularizers import Regularizer
 
@@ -81,7 +82,7 @@ def check_gradients(
         - a compiled model, given ``x, y``: those of the whole training loss by each trainable
           weight;
         - a loss by name or function, given ``y_true, y_pred``: by `y_pred`;
-        - a regularizer, given ``x``: by `x`.
+        - a regularizer or an activation function, by name or itself, given ``x``: by `x`.
     *data : array_like
         See `target`. A layer's input defaults to normal random numbers of `input_shape`.
     input_shape : tuple of int, optional
@@ -122,6 +123,9 @@ def check_gradients(
         problem = _layer_problem(target, x, training, seed, random)
     elif isinstance(target, Regularizer):
         problem = _regularizer_problem(target, _single(data))
+    elif len(data) == 1 and target not in (*losses.FUNCTIONS, *losses.FUNCTIONS.values()):
+        x = np.asarray(data[0], "float64")
+        problem = _layer_problem(Activation(target), np.atleast_2d(x), training, seed, random)
     else:
         problem = _loss_problem(target, data, random)
     report = _compare(problem, random, max_entries)
@@ -206,6 +210,7 @@ def _layer_problem(
     ctx = Context(training=training, gradients=targets)
     before = x.copy()
     y, residual = run(ctx)
+    layer._check_output_shape(x, y)
     upstream = random.standard_normal(y.shape)
     dx = layer.backpropagate(upstream.copy(), residual, ctx)
     ctx.finish_gradients()
@@ -262,7 +267,8 @@ def _model_problem(model: Sequential, x: Any, y: Any, seed: int) -> _Problem:
 def _loss_problem(loss: Any, data: Sequence[Any], random: np.random.RandomState) -> _Problem:
     if len(data) != 2:
         raise TypeError(
-            f"To check the loss {loss!r}, pass y_true and y_pred; got {len(data)} arrays."
+            f"To check the loss {loss!r}, pass y_true and y_pred (an activation takes x alone); "
+            f"got {len(data)} arrays."
         )
     pair = losses.pair(losses.get(loss))
     y_true = np.asarray(data[0])
@@ -341,6 +347,8 @@ def _shape_for(layer: Layer, input_shape: Sequence[int] | None) -> tuple[int, ..
         raise ValueError(
             "check_gradients needs an input: pass an array, or input_shape=(batch, ...)."
         )
+    if len(shape) < 2:
+        raise ValueError(f"input_shape needs the batch axis, too: (3, *{tuple(shape)}), say.")
     return tuple(shape)
 
 

@@ -53,6 +53,13 @@ def test_a_script_that_imports_keras(tmp_path):
     ]
 
 
+def test_a_script_that_is_not_there():
+    done = run("nofile.py")
+
+    assert done.returncode == 1
+    assert done.stderr == "python -m minikeras: there is no file 'nofile.py'\n"
+
+
 @pytest.mark.parametrize(("arguments", "code"), [((), 2), (("--help",), 0)])
 def test_usage(arguments, code):
     done = run(*arguments)

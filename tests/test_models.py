@@ -105,6 +105,7 @@ def test_automatic_names_count_for_each_class():
     [
         (lambda: [Dense], TypeError, "Did you forget the parentheses"),
         (lambda: ["dense"], TypeError, "add takes a layer"),
+        (lambda: Dense(1), TypeError, "takes a list of layers"),
         (
             lambda: [Dense(1, name="a", input_dim=2), Dense(1, name="a")],
             ValueError,

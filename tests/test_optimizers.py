@@ -10,7 +10,7 @@ import pytest
 import minikeras.backend as K
 from minikeras import optimizer_base, optimizers
 from minikeras.backend.store import WeightBlock, WeightStore
-from minikeras.backend.variable import Scalar, Variable
+from minikeras.backend.variables import Scalar, Variable
 from minikeras.ops import parallel
 from minikeras.optimizers import (
     SGD,

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from minikeras import activations
 from minikeras.engine import Layer
 from minikeras.layers import Dense, Dropout
 from minikeras.models import Sequential
@@ -116,8 +117,31 @@ def test_losses():
 
     assert check_gradients("mse", y_true, y_pred).entries == 12
     assert check_gradients("sparse_categorical_crossentropy", [0, 1, 3], y_pred).error < 1e-5
-    with pytest.raises(TypeError, match="pass y_true and y_pred; got 1"):
-        check_gradients("mse", y_pred)
+    with pytest.raises(TypeError, match="pass y_true and y_pred .*got 1"):
+        check_gradients("mean_squared_error", y_pred)
+
+
+def test_activations():
+    assert check_gradients("tanh", [0.1, -2.0]).entries == 2
+    with pytest.raises(GradientError, match="worst of 2 entries"):
+        check_gradients(
+            activations.with_gradient(lambda x, out=None: x**3, lambda dy, y, out=None: dy * y),
+            [1.5, 2.0],
+        )
+
+
+def test_a_layer_that_promises_another_shape_is_caught():
+    class Cut(Layer):
+        def forward(self, x, ctx):
+            return x[:, :1], None
+
+        def backward(self, dy, residual, ctx):
+            return np.repeat(dy, 3, axis=1)
+
+    with pytest.raises(ValueError, match="Define compute_output_shape"):
+        check_gradients(Cut(), input_shape=(2, 3))
+    with pytest.raises(ValueError, match="'cut_2'.*Define compute_output_shape"):
+        Sequential([Cut(input_shape=(3,)), Dense(1)]).predict(np.ones((2, 3)))
 
 
 def test_regularizers():
@@ -140,3 +164,5 @@ def test_large_arrays_are_sampled():
 def test_a_layer_needs_an_input():
     with pytest.raises(ValueError, match=r"input_shape=\(batch, \.\.\.\)"):
         check_gradients(Dense(2))
+    with pytest.raises(ValueError, match="input_shape needs the batch axis"):
+        check_gradients(Dense(2), input_shape=(4,))

@@ -12,7 +12,7 @@ from minikeras.backend.config import (
     set_image_data_format,
 )
 from minikeras.backend.naming import clear_session, get_uid, reset_uids
-from minikeras.backend.variable import (
+from minikeras.backend.variables import (
     Variable,
     batch_get_value,
     batch_set_value,

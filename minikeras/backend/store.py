@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from minikeras.backend.variable import Variable
+from minikeras.backend.variables import Variable
 from minikeras.ops.memory import aligned_empty
 
 

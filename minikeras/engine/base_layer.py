@@ -1,4 +1,4 @@
-"""`Layer`, the base of all layers, and `InputSpec`, what a layer demands of its input.
+"""`Layer`, the base of all layers.
 
 The life of a layer: the constructor stores configuration; `build` makes weights once the input
 shape is known; `forward` computes, `backward` differentiates. A layer written by hand defines
@@ -27,78 +27,10 @@ import numpy as np
 from minikeras import constraints, initializers, regularizers
 from minikeras.backend import Variable, floatx, get_uid
 from minikeras.engine.context import Context
+from minikeras.engine.input_spec import InputSpec, Shape
+from minikeras.engine.keywords import check_keywords, stated_input_shape
 from minikeras.utils.generic_utils import to_snake_case
-from minikeras.utils.registry import unknown_name_message
-
-Shape = tuple[int | None, ...]
-
-_KEYWORDS = (
-    "name",
-    "trainable",
-    "dtype",
-    "input_shape",
-    "batch_input_shape",
-    "batch_size",
-    "input_dim",
-    "input_length",
-    "input_dtype",
-    "weights",
-)
-
-
-class InputSpec:
-    """Rank, shape and axis sizes that a layer demands of its input.
-
-    Parameters
-    ----------
-    dtype : str, optional
-        Kept for information.
-    shape : tuple, optional
-        Expected shape with the batch axis; None entries are free.
-    ndim, max_ndim, min_ndim : int, optional
-        Expected, largest and smallest number of axes, batch axis included.
-    axes : dict of int to int, optional
-        Axis to expected size.
-    """
-
-    def __init__(
-        self,
-        dtype: Any = None,
-        shape: Sequence[int | None] | None = None,
-        ndim: int | None = None,
-        max_ndim: int | None = None,
-        min_ndim: int | None = None,
-        axes: dict[int, int] | None = None,
-    ) -> None:
-        self.dtype = dtype
-        self.shape = None if shape is None else tuple(shape)
-        self.ndim = len(self.shape) if self.shape is not None else ndim
-        self.max_ndim = max_ndim
-        self.min_ndim = min_ndim
-        self.axes = axes or {}
-
-    def problem(self, shape: Shape) -> str | None:
-        """Return what is wrong with an input of `shape`, None if it fits."""
-        rank = len(shape)
-        if self.ndim is not None and rank != self.ndim:
-            return f"expected ndim={self.ndim} (with the batch axis), found ndim={rank}"
-        if self.max_ndim is not None and rank > self.max_ndim:
-            return f"expected max_ndim={self.max_ndim} (with the batch axis), found ndim={rank}"
-        if self.min_ndim is not None and rank < self.min_ndim:
-            return f"expected min_ndim={self.min_ndim} (with the batch axis), found ndim={rank}"
-        wanted = dict(self.axes)
-        if self.shape is not None:
-            wanted.update({axis: size for axis, size in enumerate(self.shape) if size is not None})
-        for axis, size in wanted.items():
-            if not -rank <= axis < rank:
-                return f"expected an axis {axis} of size {size}, found ndim={rank}"
-            if shape[axis] not in (size, None):
-                return f"expected axis {axis} to have size {size}, found {shape[axis]}"
-        return None
-
-    def __repr__(self) -> str:
-        given = {key: value for key, value in vars(self).items() if value not in (None, {})}
-        return f"InputSpec({', '.join(f'{key}={value}' for key, value in given.items())})"
+from minikeras.utils.registry import has_arg
 
 
 class Layer:
@@ -151,12 +83,7 @@ class Layer:
     activity_regularizer: Any = None
 
     def __init__(self, **kwargs: Any) -> None:
-        for key in kwargs:
-            if key not in _KEYWORDS:
-                raise TypeError(
-                    f"{type(self).__name__} got an argument it does not know. "
-                    + unknown_name_message("keyword", key, _KEYWORDS)
-                )
+        check_keywords(type(self), kwargs)
         self.name: str = kwargs.get("name") or self._automatic_name()
         self.trainable: bool = kwargs.get("trainable", True)
         self.dtype: str = np.dtype(
@@ -170,7 +97,7 @@ class Layer:
         self._initial_weights: list[np.ndarray] | None = kwargs.get("weights")
         self._input_shape: Shape | None = None
         self._output_shape: Shape | None = None
-        self._stated_input_shape = _batch_input_shape(kwargs)
+        self._stated_input_shape = stated_input_shape(kwargs)
 
     def _automatic_name(self) -> str:
         prefix = to_snake_case(type(self).__name__)
@@ -226,7 +153,15 @@ class Layer:
 
         Containers and wrappers call this, not `forward`. The residual is for `backpropagate`.
         """
-        y, residual = self.forward(x, ctx)
+        result = self.forward(x, ctx)
+        if type(result) is not tuple or len(result) != 2:
+            raise TypeError(
+                f"{self._described()}: forward must return (y, residual), got "
+                f"{type(result).__name__}. Return (y, None) if backward needs nothing."
+            )
+        y, residual = result
+        if self._output_shape is not None and y.shape[-1:] != self._output_shape[-1:]:
+            self._check_output_shape(x, y)
         if self.activity_regularizer is not None:
             ctx.add_loss(self.activity_regularizer(y))
             residual = (residual, y)
@@ -242,7 +177,27 @@ class Layer:
             self.activity_regularizer.add_gradient(y, dy)
         if ctx.check_numerics:
             self._check_finite(dy, "gradient by the output")
-        return self.backward(dy, residual, ctx)
+        dx = self.backward(dy, residual, ctx)
+        if dx is None and ctx.needs_input_gradient:
+            raise TypeError(
+                f"{self._described()}: backward returned None, but the layers below need the "
+                "gradient of the input."
+            )
+        return dx
+
+    def _described(self) -> str:
+        return f"Layer '{self.name}' ({type(self).__name__})"
+
+    def _check_output_shape(self, x: np.ndarray, y: np.ndarray) -> None:
+        """Raise unless `y` has the shape that `compute_output_shape` promises for `x`."""
+        promised = tuple(self.compute_output_shape(x.shape))
+        sizes = zip(promised, y.shape, strict=False)
+        if len(promised) != y.ndim or any(want not in (None, have) for want, have in sizes):
+            raise ValueError(
+                f"{self._described()}: forward turns an input of shape {x.shape} into {y.shape}, "
+                f"but compute_output_shape promises {promised}. Define "
+                "compute_output_shape(self, input_shape) for this layer."
+            )
 
     @property
     def output_activation(self) -> Any:
@@ -269,6 +224,11 @@ class Layer:
             Whether to behave as in training. Default False.
         mask : ndarray of bool, optional
         """
+        if isinstance(inputs, Layer):
+            raise TypeError(
+                f"{self._described()} was called on {inputs!r}. There are no symbolic tensors: a "
+                "layer is called on an array, and layers are put together in a Sequential."
+            )
         x = np.asarray(inputs, dtype=self.input_dtype)
         self.ensure_built(x.shape)
         return self.propagate(x, Context(training=bool(training), mask=mask))[0]
@@ -413,10 +373,10 @@ class Layer:
         """
         dtype = np.dtype(dtype or self.dtype).name
         initializer = initializers.get("glorot_uniform" if initializer is None else initializer)
-        value = initializer(tuple(shape or ()), dtype=dtype)
+        full_name = f"{self.name}/{name or 'weight'}:0"
         weight = Variable(
-            np.array(value, dtype=dtype),
-            name=f"{self.name}/{name or 'weight'}:0",
+            _initial_value(initializer, tuple(shape or ()), dtype, full_name),
+            name=full_name,
             trainable=trainable,
             regularizer=regularizers.get(regularizer),
             constraint=constraints.get(constraint),
@@ -515,16 +475,15 @@ class Layer:
         return f"<{type(self).__name__} '{self.name}'>"
 
 
-def _batch_input_shape(kwargs: dict[str, Any]) -> Shape | None:
-    """Read the batch input shape off a layer's keyword arguments, in whichever way it is given."""
-    if kwargs.get("batch_input_shape") is not None:
-        return tuple(kwargs["batch_input_shape"])
-    shape = kwargs.get("input_shape")
-    if shape is None and kwargs.get("input_dim") is not None:
-        dim = kwargs["input_dim"]
-        shape = (kwargs["input_length"], dim) if kwargs.get("input_length") else (dim,)
-    if shape is None:
-        return None
-    if isinstance(shape, int):
-        raise TypeError(f"input_shape must be a tuple, such as ({shape},), not the int {shape}.")
-    return (kwargs.get("batch_size"), *shape)
+def _initial_value(initializer: Any, shape: tuple[int, ...], dtype: str, name: str) -> np.ndarray:
+    """Call an initializer, be it a function of the shape alone, and check what it returns."""
+    takes_dtype = isinstance(initializer, initializers.Initializer) or has_arg(
+        initializer, "dtype", accept_all=True
+    )
+    value = np.array(initializer(shape, dtype=dtype) if takes_dtype else initializer(shape), dtype)
+    if value.shape != shape:
+        raise ValueError(
+            f"The initializer of '{name}' returned an array of shape {value.shape}; the weight has "
+            f"shape {shape}."
+        )
+    return value

@@ -14,7 +14,7 @@ import numpy as np
 
 from minikeras.backend.config import check_numerics
 from minikeras.backend.random import new_generator
-from minikeras.backend.variable import Variable
+from minikeras.backend.variables import Variable
 
 _NO_GRADIENTS: Mapping[Variable, np.ndarray] = {}
 
@@ -180,9 +180,22 @@ class Context:
         return extra
 
     def add_gradient(self, variable: Variable, value: np.ndarray) -> None:
-        """Write `value` as the gradient of `variable`, if it is wanted."""
+        """Write `value` as the gradient of `variable`, if it is wanted.
+
+        This is the simple way. ``out=ctx.gradient(variable)`` saves a copy of a large gradient.
+
+        Raises
+        ------
+        ValueError
+            If the shapes differ.
+        """
         target = self.gradient(variable)
         if target is not None:
+            if np.shape(value) != target.shape:
+                raise ValueError(
+                    f"The gradient of '{variable.name}' must have its shape {target.shape}, got "
+                    f"{np.shape(value)}."
+                )
             target[...] = value
 
     def finish_gradients(self) -> None:

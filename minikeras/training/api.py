@@ -117,7 +117,13 @@ class Trainer(Layer):
             )
         if loss is None:
             raise ValueError("compile needs a loss, such as loss='mse'.")
-        self._loss_function = losses.get(_single(loss, "loss", self._output_name()))
+        loss_name = _single(loss, "loss", self._output_name())
+        if isinstance(loss_name, str) and loss_name.lower() in optimizers.NAMES:
+            raise ValueError(
+                f"loss={loss_name!r} is the name of an optimizer: compile takes the optimizer "
+                "first, then the loss."
+            )
+        self._loss_function = losses.get(loss_name)
         losses.pair(self._loss_function)
         self.optimizer = optimizers.get(optimizer)
         self.loss = loss
@@ -217,7 +223,9 @@ class Trainer(Layer):
         self._need_compiled("fit")
         _refuse_steps(steps_per_epoch=steps_per_epoch, validation_steps=validation_steps)
         batch_size = _check_batch_size(batch_size)
-        _check_epochs(epochs, initial_epoch)
+        epochs = _check_epoch(epochs, "epochs")
+        initial_epoch = _check_epoch(initial_epoch, "initial_epoch")
+        callbacks = _check_callbacks(callbacks)
         if shuffle not in (True, False, "batch"):
             raise ValueError(f"shuffle must be True, False or 'batch', got {shuffle!r}.")
         if verbose not in (0, 1, 2):
@@ -237,7 +245,7 @@ class Trainer(Layer):
             self._source(arrays, batch_size, shuffle),
             epochs,
             verbose,
-            callbacks or (),
+            callbacks,
             None if held_out is None else self._source(held_out, batch_size),
             initial_epoch,
         )
@@ -337,6 +345,29 @@ class Trainer(Layer):
         """Return the model's output for one batch."""
         return self._predict_once(self._standardize_x(x))
 
+    def predict_proba(self, x: Any, batch_size: int | None = None, verbose: int = 0) -> np.ndarray:
+        """Return what `predict` returns, where that is a probability for each class."""
+        return self.predict(x, batch_size=batch_size, verbose=verbose)
+
+    def predict_classes(
+        self, x: Any, batch_size: int | None = None, verbose: int = 0
+    ) -> np.ndarray:
+        """Return the class that the model predicts for each sample.
+
+        Parameters
+        ----------
+        x, batch_size, verbose
+            As in `predict`.
+
+        Returns
+        -------
+        ndarray of int
+            The largest of several outputs, ``(samples,)``; whether a single output exceeds 0.5,
+            ``(samples, 1)``.
+        """
+        y = self.predict(x, batch_size=batch_size, verbose=verbose)
+        return y.argmax(axis=-1) if y.shape[-1] > 1 else (y > 0.5).astype("int32")
+
     # How the methods above do it
 
     def _predict_once(self, x: np.ndarray) -> np.ndarray:
@@ -412,6 +443,8 @@ class Trainer(Layer):
         if y.ndim == len(self.output_shape) - 1 and self.output_shape[-1] == 1:
             y = y[..., np.newaxis]
         check_lengths(x, y)
+        if len(x) == 0:
+            raise ValueError(f"{name}x and {name}y hold no samples.")
         check_targets(self._loss_function, y, self.output_shape)
         if self._loss_function is losses.sparse_categorical_crossentropy:
             check_labels(y, self.output_shape[-1] or 1)
@@ -501,10 +534,16 @@ def _check_batch_size(batch_size: int | None) -> int:
     return int(batch_size)
 
 
-def _check_epochs(epochs: int, initial_epoch: int) -> None:
-    for name, value in (("epochs", epochs), ("initial_epoch", initial_epoch)):
-        if isinstance(value, (bool, str)) or int(value) != value or value < 0:
-            raise ValueError(f"{name} must be an int of at least 0, got {value!r}.")
+def _check_epoch(value: Any, name: str) -> int:
+    if isinstance(value, (bool, str)) or int(value) != value or value < 0:
+        raise ValueError(f"{name} must be an int of at least 0, got {value!r}.")
+    return int(value)
+
+
+def _check_callbacks(callbacks: Iterable[Any] | None) -> list[Any]:
+    if hasattr(callbacks, "set_params") or isinstance(callbacks, type):
+        raise TypeError(f"callbacks must be a list: callbacks=[{callbacks!r}].")
+    return list(callbacks or ())
 
 
 def _refuse_steps(**steps: Any) -> None:

@@ -34,6 +34,8 @@ def as_array(data: Any, name: str, key: str | None = None) -> np.ndarray:
         If there is not exactly one array, or it does not hold numbers.
     """
     if isinstance(data, dict):
+        if all(isinstance(k, int) for k in data) and "sample_weight" in name:
+            raise ValueError(f"{name} is a dict of classes: did you mean class_weight={data}?")
         if list(data) != [key]:
             raise ValueError(
                 f"{name} was given as a dict with the keys {list(data)}; this model has one entry "
@@ -47,15 +49,26 @@ def as_array(data: Any, name: str, key: str | None = None) -> np.ndarray:
                 "input and one output. Pass one array (np.stack joins samples)."
             )
         data = data[0]
+    if hasattr(data, "__next__") or (
+        hasattr(data, "__getitem__") and hasattr(data, "on_epoch_end")
+    ):
+        raise ValueError(
+            f"{name} is a {type(data).__name__}: generators and Sequences are not supported yet. "
+            "Pass arrays, or call train_on_batch in a loop of your own."
+        )
     try:
         array = np.asarray(data)
-    except ValueError as error:
-        raise ValueError(f"{name} can't be made into one array: {error}") from error
+        if array.dtype == object:  # as pandas makes of columns of different types
+            array = array.astype("float64")
+    except (ValueError, TypeError) as error:
+        raise ValueError(
+            f"{name} can't be made into one array of numbers: {error}. Turn text and categories "
+            "into numbers first, and make all rows of one length."
+        ) from error
     if array.dtype.kind not in "biuf":
         raise ValueError(
             f"{name} must hold numbers; got an array of dtype {array.dtype} and shape "
-            f"{array.shape}. Turn text and categories into numbers first, and make all rows of "
-            "one length."
+            f"{array.shape}. Turn text into numbers first, with astype if they are written out."
         )
     if array.ndim == 0:
         raise ValueError(f"{name} must have one entry per sample, got the scalar {data!r}.")
@@ -123,7 +136,10 @@ def _readable(shape: Sequence[int | None]) -> str:
 def _shape_hint(shape: tuple[int, ...], expected: tuple[int | None, ...]) -> str:
     """Say what to do, for the mistakes that are made most."""
     if shape == expected[1:]:
-        return " This looks like a single sample: add the batch axis with x[np.newaxis]."
+        return (
+            " If this is a single sample, add the batch axis with x[np.newaxis]; if these are all "
+            "samples, leave their number out of input_shape."
+        )
     sample = expected[1:]
     if None in sample:
         return ""
@@ -193,6 +209,13 @@ class ArraySource:
             None if array is None else _Column(array, dtype, min(batch_size, self.samples))
             for array, dtype in ((x, x_dtype), (y, y_dtype), (weights, None))
         ]
+
+    def arrays(self) -> list[np.ndarray]:
+        """Return inputs, targets and weights (ones if there are none), for callbacks."""
+        x, y, weights = (None if c is None else c.array for c in self._columns)
+        assert x is not None
+        assert y is not None
+        return [x, y, np.ones(len(x), "float32") if weights is None else weights]
 
     def batches(self) -> Iterator[Batch]:
         """Yield the batches of one epoch."""

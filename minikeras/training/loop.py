@@ -48,6 +48,8 @@ def fit_loop(
         "metrics": cb.names_of_results(step.names, validation is not None),
     }
     hooks = cb.CallbackList(chain, model, params)
+    for callback in chain:
+        callback.validation_data = None if validation is None else validation.arrays()
     model.history = history
     model.stop_training = False
     if verbose:

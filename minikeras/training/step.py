@@ -10,7 +10,7 @@ import numpy as np
 
 from minikeras import losses, metrics
 from minikeras.backend.store import WeightStore
-from minikeras.backend.variable import Variable
+from minikeras.backend.variables import Variable
 from minikeras.engine import Context, Workspace
 from minikeras.ops.blas import one_thread
 from minikeras.optimizers import Optimizer
@@ -31,7 +31,8 @@ class Step:
     loss : callable
         ``loss(y_true, y_pred)``, one score per sample.
     metric_list, weighted_metric_list : list of (str, callable)
-        Names and functions; the latter count samples by their weights.
+        Names and functions; the latter count samples by their weights and are reported with
+        ``weighted_`` before their name.
     keep_optimizer_state : bool
         Whether the optimizer goes on with the weights it knows. Default False: from zero.
 
@@ -57,7 +58,8 @@ class Step:
         self.loss_weight = loss_weight
         self.metrics = [(fn, False) for _, fn in metric_list]
         self.metrics += [(fn, True) for _, fn in weighted_metric_list]
-        self.names = ["loss", *(name for name, _ in metric_list + weighted_metric_list)]
+        self.names = ["loss", *(name for name, _ in metric_list)]
+        self.names += [f"weighted_{name}" for name, _ in weighted_metric_list]
         self.fused_backward = losses.fused_backward(loss, model.output_activation)
         self.trainable: list[Variable] = model.trainable_weights
         self.store = WeightStore(self.trainable)

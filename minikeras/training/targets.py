@@ -68,6 +68,8 @@ def check_targets(
     else:
         fits = _fits(shape, output_shape) or _fits((*shape, 1), output_shape)
         wanted = "targets of the output's shape"
+    if not fits and len(output_shape) > max(2, len(shape)):
+        hint = "The output has more axes than the targets: is a Flatten layer missing?"
     if not fits:
         raise ValueError(
             f"The loss {loss.__name__} expects {wanted}: the targets have shape "

@@ -127,7 +127,8 @@ def _check_sample_weight(weights: np.ndarray, y: np.ndarray, mode: str | None) -
 def _class_weights(y: np.ndarray, table: Mapping[int, float], mode: str | None) -> np.ndarray:
     if not isinstance(table, Mapping):
         raise TypeError(
-            f"class_weight must be a dict of class index to weight, got {type(table).__name__}."
+            "class_weight must be a dict of class index to weight (of a list of weights, "
+            f"dict(enumerate(weights)) makes one); got {type(table).__name__}."
         )
     if mode == "temporal" or y.ndim > 2:
         raise ValueError(
@@ -140,6 +141,6 @@ def _class_weights(y: np.ndarray, table: Mapping[int, float], mode: str | None) 
     if missing:
         raise ValueError(
             f"class_weight has no entry for the classes {missing} that occur in the targets; it "
-            f"has {sorted(table)}. Give every class a weight."
+            f"has {sorted(table, key=str)}. Give every class a weight; the keys are ints."
         )
     return np.array([float(table[int(c)]) for c in present])[inverse.reshape(-1)]

@@ -106,7 +106,7 @@ class Registry:
     >>> numbers.get("dubble")
     Traceback (most recent call last):
         ...
-    ValueError: Unknown function 'dubble'. Did you mean 'double'? Known: double, twice.
+    ValueError: Unknown function 'dubble'. Did you mean 'double'? Known: double, twice. ...
     """
 
     def __init__(
@@ -159,7 +159,10 @@ class Registry:
             if name in table:
                 return table[name]
         known = {*self.entries, *self.other_names, *_custom_objects, *(custom_objects or {})}
-        raise ValueError(unknown_name_message(self.kind, name, known))
+        raise ValueError(
+            f"{unknown_name_message(self.kind, name, known)} One of your own is passed itself, or "
+            "made known by its name in custom_objects."
+        )
 
     def _made(self, found: Any) -> Any:
         """Call a class or a factory; return anything else as it is."""

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from minikeras.backend.store import WeightBlock, WeightStore
-from minikeras.backend.variable import Variable
+from minikeras.backend.variables import Variable
 
 
 def variables():

@@ -99,10 +99,58 @@ def test_automatic_names_count_by_class():
 
 
 def test_unknown_keyword_names_the_closest():
-    with pytest.raises(
-        TypeError, match=r"Dense got an argument it .* 'input_shap'.* 'input_shape'"
-    ):
+    with pytest.raises(TypeError, match=r"Unknown argument of Dense: 'input_shap'.* 'input_shape'"):
         Dense(2, input_shap=(3,))
+    with pytest.raises(TypeError, match=r"Did you mean 'activation'.*kernel_initializer.*units"):
+        Dense(2, activaton="relu")
+    with pytest.raises(TypeError, match=r"'init' is the Keras 1 name of 'kernel_initializer'"):
+        Dense(2, init="zeros")
+
+
+def test_initializers_are_checked_and_may_be_functions_of_the_shape():
+    layer = Dense(3, input_dim=2, kernel_initializer=lambda shape: np.full(shape, 7.0))
+    layer.ensure_built((None, 2))
+    assert layer.kernel.value.tolist() == [[7.0] * 3] * 2
+    wrong = Dense(3, name="d", kernel_initializer=lambda shape, dtype=None: np.ones((3, 2)))
+    with pytest.raises(ValueError, match=r"'d/kernel:0' returned .* \(3, 2\).*\(2, 3\)"):
+        wrong.ensure_built((None, 2))
+
+
+@pytest.mark.parametrize("dim", [(4,), "4", 4.0, 0, -1])
+def test_input_dim_is_an_int(dim):
+    with pytest.raises(ValueError, match="input_dim must be an int greater than 0"):
+        Dense(2, input_dim=dim)
+
+
+def test_forward_must_return_a_pair_and_backward_a_gradient():
+    class Bare(Layer):
+        def forward(self, x, ctx):
+            return x
+
+        def backward(self, dy, residual, ctx):
+            return None
+
+    class NoGradient(Bare):
+        def forward(self, x, ctx):
+            return x, None
+
+    with pytest.raises(TypeError, match=r"'bare_1'.*must return \(y, residual\)"):
+        Bare()(np.ones((2, 2)))
+    with pytest.raises(TypeError, match="backward returned None, but the layers below"):
+        NoGradient().backpropagate(np.ones(2), None, Context())
+
+
+def test_a_gradient_of_the_wrong_shape_names_the_weight():
+    layer = Dense(3, input_dim=2, name="d")
+    layer.ensure_built((None, 2))
+    ctx = Context(gradients={layer.kernel: np.zeros((2, 3))})
+    with pytest.raises(ValueError, match=r"'d/kernel:0' must have its shape \(2, 3\), got \(\)"):
+        ctx.add_gradient(layer.kernel, 1.0)
+
+
+def test_a_layer_is_not_called_on_a_layer():
+    with pytest.raises(TypeError, match="no symbolic tensors"):
+        Dense(3)(Input(shape=(3,)))
 
 
 @pytest.mark.parametrize(

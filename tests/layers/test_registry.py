@@ -226,5 +226,5 @@ def test_custom_object_that_is_no_layer():
 
 
 def test_wrong_argument_in_a_configuration():
-    with pytest.raises(TypeError, match=r"Dense got an argument .* 'unit'"):
+    with pytest.raises(TypeError, match=r"Unknown argument of Dense: 'unit'"):
         layers.deserialize({"class_name": "Dense", "config": {"units": 2, "unit": 3}})

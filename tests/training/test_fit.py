@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from minikeras import backend as K
-from minikeras.callbacks import Callback, LambdaCallback
+from minikeras.callbacks import Callback, History, LambdaCallback
 from minikeras.layers import Activation, Dense, Dropout, Flatten
 from minikeras.models import Sequential
 from minikeras.utils import set_random_seed, to_categorical
@@ -215,7 +215,7 @@ def test_weighted_metrics_count_samples_by_their_weights():
     assert dict(zip(model.metrics_names, results, strict=True)) == {
         "loss": 18.0,
         "mean_absolute_error": 2.0,
-        "mean_squared_error": 18.0,
+        "weighted_mean_squared_error": 18.0,
     }
 
 
@@ -267,6 +267,12 @@ def test_one_entry_lists_and_dicts_by_name():
         model.predict({"other": x})
     with pytest.raises(ValueError, match="list of 2 arrays"):
         model.predict([x, x])
+
+
+def test_columns_of_mixed_types_are_taken_if_they_are_numbers():
+    model = Sequential([Dense(1, input_dim=2, use_bias=False, kernel_initializer="ones")])
+
+    assert model.predict(np.array([[True, 1.5]], object)).tolist() == [[2.5]]
 
 
 def test_anything_with_an_array_inside_is_taken():
@@ -501,9 +507,10 @@ def test_not_compiled():
     [
         (np.zeros((5, 3)), r"layer 'dense_1': expected shape \(samples, 4\), got \(5, 3\)"),
         (np.zeros((5, 2, 2)), r"got \(5, 2, 2\).*x\.reshape\(len\(x\), 4\)"),
-        (np.zeros(4), r"single sample: add the batch axis with x\[np\.newaxis\]"),
+        (np.zeros(4), r"single sample, add the batch axis .* leave their number out of input_sha"),
         (np.array([["a"] * 4]), "must hold numbers; got an array of dtype <U1"),
-        (np.array([[None] * 4]), "must hold numbers"),
+        (np.array([["a", 1.0, 2.0, 3.0]], object), "can't be made into one array of numbers"),
+        ((i for i in range(3)), "generators and Sequences are not supported yet"),
         ([[1, 2, 3, 4], [1, 2]], "can't be made into one array"),
         (5.0, "got the scalar 5.0"),
         (None, "x is None"),
@@ -532,6 +539,8 @@ def test_inputs_that_do_not_fit(x, message):
         ({"y": np.zeros((49, 1))}, "x has 50 .* y has 49"),
         ({"y": np.zeros((50, 2))}, r"targets have shape \(samples, 2\)"),
         ({"y": None}, "y is None"),
+        ({"x": np.zeros((0, 4)), "y": np.zeros(0)}, "hold no samples"),
+        ({"sample_weight": {0: 1, 1: 2}}, "did you mean class_weight"),
     ],
 )
 def test_arguments_of_fit_that_do_not_fit(kwargs, message):
@@ -549,6 +558,7 @@ def test_arguments_of_fit_that_do_not_fit(kwargs, message):
         ({"metrics": ["acuracy"]}, ValueError, "Did you mean 'accuracy'"),
         ({"loss": ["mse", "mae"]}, ValueError, "list of 2 entries"),
         ({"loss": None}, ValueError, "needs a loss"),
+        ({"loss": "adam", "optimizer": "mse"}, ValueError, "takes the optimizer first"),
         ({"sample_weight_mode": "time"}, ValueError, "sample_weight_mode must be"),
         ({"target_tensors": 1}, ValueError, "target_tensors is not supported"),
         ({"options": 1}, TypeError, "unknown arguments"),
@@ -598,3 +608,42 @@ def test_numerics_check_names_the_first_bad_layer():
     bad_layer = pytest.raises(FloatingPointError, match="Layer 'bad'.*output")
     with np.errstate(invalid="ignore"), bad_layer:
         model.predict(np.ones((1, 1)))
+
+
+def test_callbacks_must_be_a_list_of_callbacks():
+    model = linear_model()
+    x, y = regression()
+
+    for callbacks, message in (
+        (History(), "must be a list"),
+        ([History], "did you forget the parentheses"),
+        ([print], "which is no callback"),
+    ):
+        with pytest.raises(TypeError, match=message):
+            model.fit(x, y, verbose=0, callbacks=callbacks)
+
+
+def test_callbacks_see_the_validation_data():
+    seen = []
+
+    class Spy(Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            seen.append(self.validation_data)
+
+    model = linear_model()
+    x, y = regression(10)
+    model.fit(x, y, verbose=0, callbacks=[Spy()])
+    model.fit(x, y, verbose=0, callbacks=[Spy()], validation_split=0.2)
+
+    assert seen[0] is None
+    assert [a.tolist() for a in seen[1]] == [x[8:].tolist(), y[8:].tolist(), [1, 1]]
+
+
+def test_classes_and_probabilities():
+    several = Sequential([Activation("linear", input_shape=(3,))])
+    one = Sequential([Activation("linear", input_shape=(1,))])
+    x = np.array([[0.1, 0.7, 0.2], [0.5, 0.2, 0.3]], "float32")
+
+    assert several.predict_classes(x).tolist() == [1, 0]
+    assert np.array_equal(several.predict_proba(x), x)
+    assert one.predict_classes(np.array([[0.2], [0.7]])).tolist() == [[0], [1]]

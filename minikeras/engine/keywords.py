@@ -1,0 +1,76 @@
+"""The keyword arguments that all layers share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from minikeras.engine.input_spec import Shape
+from minikeras.utils.registry import unknown_name_message
+
+_KEYWORDS = (
+    "name",
+    "trainable",
+    "dtype",
+    "input_shape",
+    "batch_input_shape",
+    "batch_size",
+    "input_dim",
+    "input_length",
+    "input_dtype",
+    "weights",
+)
+
+_KERAS_1_NAMES = {
+    "output_dim": "units",
+    "init": "kernel_initializer",
+    "W_regularizer": "kernel_regularizer",
+    "b_regularizer": "bias_regularizer",
+    "W_constraint": "kernel_constraint",
+    "b_constraint": "bias_constraint",
+    "bias": "use_bias",
+    "p": "rate",
+    "sigma": "stddev",
+    "nb_filter": "filters",
+    "border_mode": "padding",
+    "subsample": "strides",
+    "inner_activation": "recurrent_activation",
+}
+
+
+def check_keywords(cls: type, keywords: Iterable[str]) -> None:
+    """Raise TypeError, with the closest known one, for a keyword that no layer has."""
+    for key in keywords:
+        if key not in _KEYWORDS:
+            raise TypeError(_unknown_keyword(cls, key))
+
+
+def _unknown_keyword(cls: type, key: str) -> str:
+    """Word the error for an argument that a layer does not have."""
+    import inspect
+
+    known = {*_KEYWORDS}
+    for base in cls.__mro__[:-1]:
+        known.update(inspect.signature(base.__init__).parameters)  # type: ignore[misc]
+    known -= {"self", "args", "kwargs"}
+    renamed = _KERAS_1_NAMES.get(key)
+    if renamed in known:
+        return f"{cls.__name__}: '{key}' is the Keras 1 name of '{renamed}'."
+    return unknown_name_message(f"argument of {cls.__name__}:", key, known)
+
+
+def stated_input_shape(kwargs: dict[str, Any]) -> Shape | None:
+    """Read the batch input shape off a layer's keyword arguments, in whichever way it is given."""
+    if kwargs.get("batch_input_shape") is not None:
+        return tuple(kwargs["batch_input_shape"])
+    shape = kwargs.get("input_shape")
+    if shape is None and kwargs.get("input_dim") is not None:
+        dim = kwargs["input_dim"]
+        if isinstance(dim, (bool, float, str, tuple, list)) or dim < 1:
+            raise ValueError(f"input_dim must be an int greater than 0, got {dim!r}.")
+        shape = (kwargs["input_length"], dim) if kwargs.get("input_length") else (dim,)
+    if shape is None:
+        return None
+    if isinstance(shape, int):
+        raise TypeError(f"input_shape must be a tuple, such as ({shape},), not the int {shape}.")
+    return (kwargs.get("batch_size"), *shape)
