@@ -379,7 +379,7 @@ class Bar:
         self._bar.n = self.seen
         words = _worded(values)
         if not self._notebook and words:
-            self._bar.postfix = f" - {words}"
+            self._bar.postfix = words
         elif words:
             self._bar.set_postfix_str(words, refresh=False)
         self._bar.refresh()

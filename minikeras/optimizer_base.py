@@ -15,7 +15,6 @@ import numpy as np
 
 from minikeras.backend.store import WeightBlock
 from minikeras.backend.variables import Scalar, Variable
-from minikeras.ops.blas import may_spin
 from minikeras.ops.memory import aligned_empty
 from minikeras.ops.parallel import for_blocks
 from minikeras.utils.registry import unknown_name_message
@@ -160,9 +159,8 @@ class Optimizer:
     arguments: tuple[str, ...] = ()
     # Whether `weights` begins with the number of steps, as it does for most in Keras 2.2.4.
     saves_iterations = True
-    # From how many weights on a second thread pays, unless threads of OpenBLAS are in its way. Two
-    # pieces are reason enough for most rules; one of few and quick passes loses more time at the
-    # interpreter lock than it gains.
+    # From how many weights on a second thread pays. Two pieces are reason enough for most rules;
+    # one of few and quick passes loses more time at the interpreter lock than it gains.
     threads_from = 0
 
     lr = Hyperparameter()
@@ -333,8 +331,7 @@ class Optimizer:
                     for slot in slots:
                         _flush(slot, scratch)
 
-        threaded = self._size >= self.threads_from and not may_spin()
-        for_blocks(work, len(pieces), 1 if threaded else len(pieces) or 1)
+        for_blocks(work, len(pieces), 1 if self._size >= self.threads_from else len(pieces) or 1)
         self.iterations.value[...] = done + 1
 
     def _scale_to_norm(self, pieces: list[tuple[np.ndarray, ...]]) -> float:

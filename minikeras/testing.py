@@ -257,7 +257,11 @@ def _model_problem(model: Sequential, x: Any, y: Any, seed: int) -> _Problem:
     arrays = model._convert(model._standardize(x, y))
     step = model._ready()
 
-    run = _repeatable(model, lambda: float(step.compute_gradients(*arrays)[0]), seed)
+    def loss() -> float:
+        step.random.renew()
+        return step.compute_gradients(*arrays)[0]
+
+    run = _repeatable(model, loss, seed)
     run()
     gradients = {w.name: step.store.gradients[w].copy() for w in step.trainable}
     values = {w.name: w.value for w in step.trainable}

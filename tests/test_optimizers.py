@@ -255,7 +255,6 @@ def run_with(monkeypatch, cls, config, threads, piece=optimizer_base.PIECE):
     monkeypatch.setenv("MINIKERAS_NUM_THREADS", str(threads))
     monkeypatch.setattr(parallel, "_helpers", None)
     monkeypatch.setattr(optimizer_base, "PIECE", piece)
-    monkeypatch.setattr(optimizer_base, "may_spin", lambda: False)
     monkeypatch.setattr(cls, "threads_from", 0)
     optimizer = cls(**config)
     block = start(optimizer, np.linspace(-1, 1, 5003), dtype="float32")
@@ -283,13 +282,9 @@ def test_threads_do_not_change_the_result(cls, config, monkeypatch):
         assert all(map(np.array_equal, got, expected))
 
 
-@pytest.mark.parametrize(
-    ("threads_from", "may_spin", "workers"),
-    [(5000, False, {0, 1}), (5001, False, {0}), (5000, True, {0})],
-)
-def test_few_weights_stay_in_one_thread(threads_from, may_spin, workers, monkeypatch):
+@pytest.mark.parametrize(("threads_from", "workers"), [(5000, {0, 1}), (5001, {0})])
+def test_few_weights_stay_in_one_thread(threads_from, workers, monkeypatch):
     monkeypatch.setenv("MINIKERAS_NUM_THREADS", "2")
-    monkeypatch.setattr(optimizer_base, "may_spin", lambda: may_spin)
     monkeypatch.setattr(parallel, "_helpers", None)
     monkeypatch.setattr(optimizer_base, "PIECE", 500)
     monkeypatch.setattr(Halving, "threads_from", threads_from)

@@ -1,8 +1,7 @@
 """Where every random number of the library comes from.
 
 ``np.random.seed(n)`` at the top of a script must make two runs equal bit for bit, as Keras'
-users expect. So the seed of each generator is drawn from NumPy's global state, at the moment
-the generator is needed; the bulk of the numbers then comes from SFC64, which is several times
+users expect. So the seed of each generator is drawn from NumPy's global state; the bulk of the numbers then comes from SFC64, which is several times
 faster than NumPy's legacy generator.
 """
 
@@ -45,3 +44,34 @@ def new_generator(seed: int | None = None) -> np.random.Generator:
     if not isinstance(seed, (int, np.integer)) or seed < 0:
         raise ValueError(f"seed must be a whole number of 0 or more, or None; got {seed!r}.")
     return np.random.Generator(np.random.SFC64(int(seed)))
+
+
+class RandomSource:
+    """A generator that is made when first asked for, and made anew after `renew`.
+
+    Making one takes longer than drawing a small dropout mask, so a training makes one an epoch.
+
+    Examples
+    --------
+    >>> source = RandomSource()
+    >>> np.random.seed(1)
+    >>> first = source.generator.random()
+    >>> np.random.seed(1)
+    >>> source.renew()
+    >>> source.generator.random() == first
+    True
+    """
+
+    def __init__(self) -> None:
+        self._generator: np.random.Generator | None = None
+
+    @property
+    def generator(self) -> np.random.Generator:
+        """The generator, seeded from ``np.random``."""
+        if self._generator is None:
+            self._generator = new_generator()
+        return self._generator
+
+    def renew(self) -> None:
+        """Seed the generator again from ``np.random`` when it is next asked for."""
+        self._generator = None

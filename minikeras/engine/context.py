@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from minikeras.backend.config import check_numerics
-from minikeras.backend.random import new_generator
+from minikeras.backend.random import RandomSource
 from minikeras.backend.variables import Variable
 
 _NO_GRADIENTS: Mapping[Variable, np.ndarray] = {}
@@ -89,6 +89,8 @@ class Context:
         Where arrays come from. Default: fresh memory for each.
     mask : ndarray, optional
         Boolean, ``(batch, steps)``: which time steps count. Layers replace it as it travels.
+    random : RandomSource, optional
+        Where random numbers come from. Default: a generator for this pass alone.
 
     Attributes
     ----------
@@ -119,8 +121,8 @@ class Context:
 
     __slots__ = (
         "_extra",
-        "_generator",
         "_gradients",
+        "_random",
         "_written",
         "check_numerics",
         "empty",
@@ -137,6 +139,7 @@ class Context:
         gradients: Mapping[Variable, np.ndarray] | None = None,
         workspace: Workspace | None = None,
         mask: np.ndarray | None = None,
+        random: RandomSource | None = None,
     ) -> None:
         self.training = training
         self.mask = mask
@@ -148,14 +151,12 @@ class Context:
         self._gradients = _NO_GRADIENTS if gradients is None else gradients
         self._written: set[Variable] = set()
         self._extra: list[tuple[np.ndarray, np.ndarray]] = []
-        self._generator: np.random.Generator | None = None
+        self._random = RandomSource() if random is None else random
 
     @property
     def generator(self) -> np.random.Generator:
-        """Random numbers for this pass, seeded from ``np.random`` at first use."""
-        if self._generator is None:
-            self._generator = new_generator()
-        return self._generator
+        """Random numbers for this pass, governed by ``np.random.seed``."""
+        return self._random.generator
 
     def add_loss(self, value: float) -> None:
         """Add a penalty to the loss of this pass."""

@@ -1,21 +1,79 @@
-"""The threads of the linear algebra library, which do not go well with ours.
+"""Matrix products on our own threads, with the linear algebra library kept on one.
 
-After a product, OpenBLAS' idle threads go on spinning for some 25 milliseconds and take the
-processor away from everybody else; on a busy machine they wait for each other inside every
-product. So at any time either OpenBLAS has threads or `minikeras.ops.parallel` has:
+OpenBLAS has threads, too, but they wait for each other by spinning: inside every product, and
+for some 25 milliseconds after it. On an idle machine a product is a little faster that way, but
+our own threads find no free processor after it. And where another process wants a processor,
+each product waits for a thread that is not running, and a step takes many times as long. So
+inside a pass OpenBLAS has one thread (`one_thread`), and `matmuls` cuts large products into
+blocks that `for_blocks` deals out to threads that sleep while they wait.
 
-- large products are left to OpenBLAS and its threads, and our own stay out of the way;
-- where products are small or are cut into blocks, `one_thread` keeps OpenBLAS on one thread.
-
-Where NumPy uses another library, its number of threads is left alone.
+Where NumPy uses another library, its number of threads is left alone, and products are left to
+it whole.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+
+from minikeras.ops.parallel import for_blocks
+
+Product = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+# Multiplications up to which products are not worth a second thread, and those of one block.
+_SMALL = 8_000_000
+_BLOCK = 24_000_000
+
+
+def matmuls(products: Sequence[Product]) -> None:
+    """Compute ``np.matmul(a, b, out=out)`` for each triple, on several threads if they are large.
+
+    How a product is cut follows from its size alone, so the result is the same bit for bit,
+    however many threads there are.
+
+    Parameters
+    ----------
+    products : sequence of (a, b, out)
+        Matrices of shapes ``(m, k)``, ``(k, n)`` and ``(m, n)``. No `out` is used by another.
+
+    Examples
+    --------
+    >>> a, out = np.eye(2), np.empty((2, 2))
+    >>> matmuls([(a, 3 * a, out)])
+    >>> out
+    array([[3., 0.],
+           [0., 3.]])
+    """
+    if _threads.limited and sum(map(_size, products)) > _SMALL:
+        blocks = [block for product in products for block in _cut(*product)]
+        for_blocks(lambda start, stop, worker: _multiply(blocks[start]), len(blocks), 1)
+        return
+    for product in products:
+        _multiply(product)
+
+
+def _multiply(product: Product) -> None:
+    a, b, out = product
+    np.matmul(a, b, out=out)
+
+
+def _size(product: Product) -> int:
+    a, _, out = product
+    return a.shape[1] * out.size
+
+
+def _cut(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> list[Product]:
+    """Cut a product along the longer side of its result, into one or an even number of blocks."""
+    size = _size((a, b, out))
+    if size <= _SMALL:
+        return [(a, b, out)]
+    rows, columns = out.shape
+    step = -(-max(rows, columns) // (2 * max(1, round(size / (2 * _BLOCK)))))
+    if rows > columns:
+        return [(a[i : i + step], b, out[i : i + step]) for i in range(0, rows, step)]
+    return [(a, b[:, i : i + step], out[:, i : i + step]) for i in range(0, columns, step)]
 
 
 class _Threads:
@@ -27,16 +85,21 @@ class _Threads:
         self._users = 0
         self._outside = 1
 
-    def may_spin(self) -> bool:
-        functions = self._find()
-        return functions is not None and self._users == 0 and functions[0]() > 1
+    @property
+    def limited(self) -> bool:
+        """Whether OpenBLAS is down to one thread at the moment."""
+        return self._users > 0
 
     def enter(self) -> None:
         """Go down to one thread, with the first user."""
-        functions = self._find()
-        if functions is None:
+        if self._lock is None:
+            import threading
+
+            self._functions = _find_openblas()
+            self._lock = threading.Lock()
+        if self._functions is None:
             return
-        get_threads, set_threads = functions
+        get_threads, set_threads = self._functions
         with self._lock:
             if self._users == 0:
                 self._outside = get_threads()
@@ -52,14 +115,6 @@ class _Threads:
             self._users -= 1
             if self._users == 0 and self._outside != 1:
                 self._functions[1](self._outside)
-
-    def _find(self) -> tuple[Callable[[], int], Callable[[int], Any]] | None:
-        if self._lock is None:
-            import threading
-
-            self._functions = _find_openblas()
-            self._lock = threading.Lock()
-        return self._functions
 
 
 class _OneThread:
@@ -90,11 +145,6 @@ def one_thread() -> _OneThread:
            [2., 2.]])
     """
     return _one_thread
-
-
-def may_spin() -> bool:
-    """Return whether threads of OpenBLAS may be spinning, so that ours had better not run."""
-    return _threads.may_spin()
 
 
 def _find_openblas() -> tuple[Callable[[], int], Callable[[int], Any]] | None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from minikeras.ops.blas import matmuls
+
 
 def dense(
     x: np.ndarray, kernel: np.ndarray, bias: np.ndarray | None = None, out: np.ndarray | None = None
@@ -29,10 +31,7 @@ def dense(
     """
     if out is None:
         out = np.empty((*x.shape[:-1], kernel.shape[1]), x.dtype)
-    if x.ndim == 2:
-        np.matmul(x, kernel, out=out)
-    else:
-        np.matmul(rows(x), kernel, out=rows(out))
+    matmuls([(rows(x), kernel, rows(out))])
     if bias is not None:
         np.add(out, bias, out=out)
     return out
@@ -59,12 +58,14 @@ def dense_backward(
         Shapes of `x`, `kernel` and ``(units,)``. None: not computed.
     """
     dy = rows(dy)
+    products = []
     if dkernel is not None:
-        np.matmul(rows(x).T, dy, out=dkernel)
+        products.append((rows(x).T, dy, dkernel))
+    if dx is not None:
+        products.append((dy, kernel.T, rows(dx)))
+    matmuls(products)
     if dbias is not None:
         np.add.reduce(dy, axis=0, out=dbias)
-    if dx is not None:
-        np.matmul(dy, kernel.T, out=rows(dx))
 
 
 def rows(x: np.ndarray) -> np.ndarray:

@@ -20,7 +20,10 @@ _helpers: _Helpers | None = None
 
 
 def num_threads() -> int:
-    """Return how many threads work on a large array: ``MINIKERAS_NUM_THREADS`` or all cores.
+    """Return how many threads work on a large array.
+
+    The environment variable ``MINIKERAS_NUM_THREADS`` says, or else ``OMP_NUM_THREADS``; by
+    default there is one for each core.
 
     Raises
     ------
@@ -36,6 +39,9 @@ def num_threads() -> int:
                 "The environment variable MINIKERAS_NUM_THREADS must be a whole number, or unset "
                 f"for all cores; it is {wanted!r}."
             ) from None
+    general = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
+    if general.isdecimal():
+        return max(1, int(general))
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

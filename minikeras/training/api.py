@@ -10,6 +10,7 @@ import numpy as np
 
 from minikeras import losses, optimizers
 from minikeras.engine import Context, Layer
+from minikeras.ops.blas import one_thread
 from minikeras.training.data import ArraySource, as_array, check_lengths
 from minikeras.training.loop import evaluate_loop, fit_loop, predict_loop
 from minikeras.training.step import Step, resolve_metrics
@@ -333,7 +334,9 @@ class Trainer(Layer):
         """
         self._need_compiled("train_on_batch")
         arrays = self._standardize(x, y, sample_weight, class_weight)
-        return _scalar_or_list(self._ready().train(*self._convert(arrays)))
+        step = self._ready()
+        step.random.renew()
+        return _scalar_or_list(step.train(*self._convert(arrays)))
 
     def test_on_batch(self, x: Any, y: Any, sample_weight: Any = None) -> float | list[float]:
         """Return the loss and the metrics of one batch, without training. See `train_on_batch`."""
@@ -373,7 +376,8 @@ class Trainer(Layer):
     def _predict_once(self, x: np.ndarray) -> np.ndarray:
         if self.input_dtype is not None:
             x = x.astype(self.input_dtype, copy=False)
-        y, _ = self.propagate(x, Context())
+        with one_thread():
+            y, _ = self.propagate(x, Context())
         # A model of layers that only pass on or reshape must not hand out the caller's own memory.
         return y.copy() if np.may_share_memory(y, x) else y
 

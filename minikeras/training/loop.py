@@ -9,6 +9,7 @@ import numpy as np
 
 from minikeras import callbacks as cb
 from minikeras.engine import Context, Workspace
+from minikeras.ops.blas import one_thread
 from minikeras.training.step import Step
 
 
@@ -78,6 +79,7 @@ def fit_loop(
 
 def _train_epoch(model: Any, step: Step, source: Any, hooks: cb.CallbackList) -> None:
     """Train on each batch once."""
+    step.random.renew()
     for index, (x, y, weights) in enumerate(source.batches()):
         size = len(x)
         hooks("on_batch_begin", index, {"batch": index, "size": size})
@@ -110,7 +112,8 @@ def predict_loop(model: Any, source: Any, verbose: int = 0) -> np.ndarray:
     done = 0
     for x, _, _ in source.batches():
         workspace.begin(x.shape)
-        y, _ = model.propagate(x, Context(workspace=workspace))
+        with one_thread():
+            y, _ = model.propagate(x, Context(workspace=workspace))
         if result is None:
             result = np.empty((source.samples, *y.shape[1:]), y.dtype)
         result[done : done + len(x)] = y

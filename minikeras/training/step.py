@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
 
 from minikeras import losses, metrics
+from minikeras.backend.random import RandomSource
 from minikeras.backend.store import WeightStore
 from minikeras.backend.variables import Variable
 from minikeras.engine import Context, Workspace
 from minikeras.ops.blas import one_thread
 from minikeras.optimizers import Optimizer
 from minikeras.training.weighting import coefficients
-
-#: Multiplications in a matrix product up to which the threads of OpenBLAS cost more than they give.
-SMALL_PRODUCT = 2_000_000
 
 
 class Step:
@@ -38,6 +35,8 @@ class Step:
 
     Attributes
     ----------
+    random : RandomSource
+        Random numbers of training passes, to be renewed for each epoch.
     names : list of str
         What `train` and `test` return: ``'loss'`` and the metrics.
     """
@@ -65,14 +64,14 @@ class Step:
         self.store = WeightStore(self.trainable)
         self.regularized = [w for w in model.weights if w.regularizer is not None]
         self.constrained = [w for w in self.trainable if w.constraint is not None]
-        self.largest_weight = max((w.size for w in model.weights), default=0)
         self.workspace = Workspace()
+        self.random = RandomSource()
         self._equal: dict[Any, np.ndarray] = {}
         optimizer.build(self.store.blocks, keep_state=keep_optimizer_state)
 
     def train(self, x: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> list[float]:
         """Do one gradient update on a batch, and return the loss and the metrics before it."""
-        with self._blas_threads(x):
+        with one_thread():
             results = self.compute_gradients(x, y, weights)
             self.optimizer.apply_gradients()
             for weight in self.constrained:
@@ -85,7 +84,12 @@ class Step:
         """Write the gradients of a batch to the store, and return the loss and the metrics."""
         self.store.claim()
         self.workspace.begin(("train", x.shape))
-        ctx = Context(training=True, gradients=self.store.gradients, workspace=self.workspace)
+        ctx = Context(
+            training=True,
+            gradients=self.store.gradients,
+            workspace=self.workspace,
+            random=self.random,
+        )
         y_pred, residual = self.model.propagate(x, ctx)
         loss, share = self._loss(y, y_pred, weights, ctx)
         self._backward(y, y_pred, share, residual, ctx)
@@ -95,14 +99,10 @@ class Step:
         """Return the loss and the metrics of a batch."""
         self.workspace.begin(("test", x.shape))
         ctx = Context(workspace=self.workspace)
-        with self._blas_threads(x):
+        with one_thread():
             y_pred, _ = self.model.propagate(x, ctx)
             loss, _ = self._loss(y, y_pred, weights, ctx)
             return [loss, *self._metrics(y, y_pred, weights, ctx)]
-
-    def _blas_threads(self, x: np.ndarray) -> AbstractContextManager:
-        """Keep OpenBLAS on one thread where all matrix products are small."""
-        return one_thread() if self.largest_weight * len(x) <= SMALL_PRODUCT else nullcontext()
 
     def _loss(
         self, y: np.ndarray, y_pred: np.ndarray, weights: np.ndarray | None, ctx: Context

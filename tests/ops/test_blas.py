@@ -5,7 +5,46 @@ import threading
 import numpy as np
 import pytest
 
-from minikeras.ops import blas
+from minikeras.ops import blas, parallel
+
+
+def product(m, k, n, dtype="float32", transposed=False):
+    """Multiply two matrices by `matmuls`, and return the result."""
+    rng = np.random.default_rng(0)
+    a = rng.standard_normal((m, k)).astype(dtype)
+    b = rng.standard_normal((n, k)).astype(dtype).T if transposed else None
+    b = rng.standard_normal((k, n)).astype(dtype) if b is None else b
+    out = np.empty((m, n), dtype)
+    blas.matmuls([(a, b, out)])
+    np.testing.assert_allclose(out, a @ b, rtol=1e-4, atol=1e-4)
+    return out
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+@pytest.mark.parametrize(
+    "shape", [(1, 1, 1), (128, 784, 513), (783, 128, 512), (1, 9000, 1000), (600, 700, 600)]
+)
+def test_products_are_those_of_numpy_however_many_threads_there_are(shape, transposed, monkeypatch):
+    results = []
+    for threads in ("1", "2", "3"):
+        monkeypatch.setenv("MINIKERAS_NUM_THREADS", threads)
+        monkeypatch.setattr(parallel, "_helpers", None)
+        with blas.one_thread():
+            results.append(product(*shape, transposed=transposed))
+
+    assert np.array_equal(results[0], results[1])
+    assert np.array_equal(results[0], results[2])
+
+
+@pytest.mark.parametrize(
+    ("shape", "blocks"), [((10, 10, 10), 1), ((128, 784, 512), 2), ((784, 128, 512), 2)]
+)
+def test_large_products_are_cut_into_an_even_number_of_blocks(shape, blocks):
+    m, k, n = shape
+    cut = blas._cut(np.empty((m, k)), np.empty((k, n)), np.empty((m, n)))
+
+    assert len(cut) == blocks
+    assert sum(out.size for _, _, out in cut) == m * n
 
 
 @pytest.fixture
@@ -28,10 +67,8 @@ def library(monkeypatch):
 
 
 def test_one_thread_inside_and_the_old_number_outside(library):
-    assert blas.may_spin()
     with blas.one_thread():
         assert library.threads == 1
-        assert not blas.may_spin()
         with blas.one_thread():
             assert library.threads == 1
         assert library.threads == 1
@@ -78,7 +115,8 @@ def test_without_openblas_nothing_happens(monkeypatch):
     monkeypatch.setattr(blas, "_find_openblas", lambda: None)
 
     with blas.one_thread():
-        assert not blas.may_spin()
+        assert not blas._threads.limited
+        assert np.array_equal(product(64, 4000, 64, "float64"), product(64, 4000, 64, "float64"))
 
 
 def test_the_real_library_is_found_where_numpy_brings_it():

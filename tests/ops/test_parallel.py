@@ -233,3 +233,11 @@ def test_threads_are_not_imported_before_they_are_needed():
         "assert not {'threading', 'queue'} & (set(sys.modules) - before)"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_the_general_limit_counts_if_ours_is_not_set(monkeypatch):
+    monkeypatch.delenv("MINIKERAS_NUM_THREADS", raising=False)
+    monkeypatch.setenv("OMP_NUM_THREADS", "3,2")
+    assert num_threads() == 3
+    monkeypatch.setenv("MINIKERAS_NUM_THREADS", "2")
+    assert num_threads() == 2
