@@ -1,6 +1,7 @@
 """Keras 2's Sequential API in pure NumPy.
 
-``import minikeras as keras``, and a Keras 2 Sequential script runs as it is.
+Write ``import minikeras as keras``, or run a Keras script as it is with
+``python -m minikeras script.py``.
 """
 
 from minikeras import (
