@@ -1,7 +1,8 @@
 """Run a Keras script as it is: ``python -m minikeras script.py [arguments]``.
 
 In that process, ``import keras`` and ``from keras.layers import Dense`` mean minikeras, whether
-or not Keras is installed.
+or not Keras is installed. So they do in the processes that the script starts with
+`multiprocessing`, whatever the start method.
 """
 
 from __future__ import annotations
@@ -10,10 +11,12 @@ import importlib
 import importlib.abc
 import importlib.machinery
 import os
-import runpy
 import sys
 from collections.abc import Sequence
 from types import ModuleType
+
+# Tells child processes the path of the script.
+SCRIPT = "MINIKERAS_SCRIPT"
 
 
 class KerasFinder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
@@ -45,6 +48,27 @@ class KerasFinder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         """Undo what the import system has changed; the module has been run already."""
         assert module.__spec__ is not None
         module.__spec__ = module.__spec__.loader_state
+        if module.__spec__.submodule_search_locations is None and hasattr(module, "__path__"):
+            del module.__path__
+
+
+def run_script(path: str, run_name: str) -> ModuleType:
+    """Run a file as the module `run_name`, in which ``import keras`` means minikeras.
+
+    Processes that `multiprocessing` starts afresh import the main module again, by its name if
+    its spec has one. The name of this package makes them run this file, as ``__mp_main__``.
+    """
+    if not any(isinstance(finder, KerasFinder) for finder in sys.meta_path):
+        sys.meta_path.insert(0, KerasFinder())
+    module = ModuleType(run_name)
+    module.__file__ = path
+    module.__spec__ = importlib.machinery.ModuleSpec("minikeras", None)
+    module.__dict__["__builtins__"] = __builtins__
+    sys.modules[run_name] = module
+    with open(path, "rb") as file:
+        code = compile(file.read(), path, "exec", dont_inherit=True)
+    exec(code, module.__dict__)
+    return module
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -54,11 +78,20 @@ def main(arguments: Sequence[str]) -> None:
         raise SystemExit(0 if arguments else 2)
     if not os.path.isfile(arguments[0]):
         raise SystemExit(f"python -m minikeras: there is no file {arguments[0]!r}")
-    sys.meta_path.insert(0, KerasFinder())
+    script = os.path.abspath(arguments[0])
     sys.argv = list(arguments)
-    sys.path[0] = os.path.dirname(os.path.abspath(arguments[0]))
-    runpy.run_path(arguments[0], run_name="__main__")
+    if getattr(sys.flags, "safe_path", False):  # then the first entry is somebody else's
+        sys.path.insert(0, os.path.dirname(script))
+    else:
+        sys.path[0] = os.path.dirname(script)
+    root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    if root not in sys.path:  # python -m may have found minikeras in the working directory only
+        sys.path.append(root)
+    os.environ[SCRIPT] = script
+    run_script(script, "__main__")
 
 
 if __name__ == "__main__":
     main(sys.argv[1:])
+elif __name__ == "__mp_main__":
+    globals().update(vars(run_script(os.environ[SCRIPT], "__mp_main__")))

@@ -6,12 +6,14 @@ that calls it.
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from minikeras.utils.progress import Bar, say, worded
+
 __all__ = [
+    "Bar",
     "BaseLogger",
     "Callback",
     "CallbackList",
@@ -41,23 +43,40 @@ class Logs(dict):
     """A dict of results that finds ``'accuracy'`` under ``'acc'`` and the other way round.
 
     Keras 2.2 reports ``acc`` and ``val_acc``; later versions ``accuracy`` and ``val_accuracy``.
-    Scripts written for either find what they look for; one spelling is stored.
+    Scripts written for either find what they look for; one spelling is stored, the one that came
+    first.
 
     Examples
     --------
     >>> logs = Logs(loss=1.0, acc=0.5)
     >>> logs["accuracy"], logs.get("accuracy"), "accuracy" in logs, sorted(logs)
     (0.5, 0.5, True, ['acc', 'loss'])
+    >>> logs["accuracy"] = 0.75
+    >>> logs
+    {'loss': 1.0, 'acc': 0.75}
     """
 
-    def __missing__(self, key: str) -> Any:
+    def _stored(self, key: Any) -> Any:
+        """Return the spelling of `key` that is stored, or `key` itself if neither is."""
         other = _SPELLINGS.get(key)
-        if other is None or not dict.__contains__(self, other):
+        if other is None or dict.__contains__(self, key) or not dict.__contains__(self, other):
+            return key
+        return other
+
+    def __missing__(self, key: str) -> Any:
+        stored = self._stored(key)
+        if stored == key:
             raise KeyError(key)
-        return dict.__getitem__(self, other)
+        return dict.__getitem__(self, stored)
 
     def __contains__(self, key: object) -> bool:
-        return dict.__contains__(self, key) or dict.__contains__(self, _SPELLINGS.get(key))  # type: ignore[call-overload]
+        return dict.__contains__(self, self._stored(key))
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        dict.__setitem__(self, self._stored(key), value)
+
+    def __delitem__(self, key: str) -> None:
+        dict.__delitem__(self, self._stored(key))
 
     def get(self, key: str, default: Any = None) -> Any:
         """Return the entry under `key` in either spelling, or `default`."""
@@ -65,6 +84,19 @@ class Logs(dict):
             return self[key]
         except KeyError:
             return default
+
+    def setdefault(self, key: str, default: Any = None) -> Any:
+        """Return the entry under `key` in either spelling, which is `default` if it is new."""
+        return dict.setdefault(self, self._stored(key), default)
+
+    def pop(self, key: str, *default: Any) -> Any:
+        """Remove the entry under `key` in either spelling, and return it."""
+        return dict.pop(self, self._stored(key), *default)
+
+    def update(self, *others: Any, **entries: Any) -> None:
+        """Set the entries of a mapping or of pairs, and those given by keyword."""
+        for key, value in dict(*others, **entries).items():
+            self[key] = value
 
 
 class Callback:
@@ -146,8 +178,6 @@ class CallbackList:
             callback.set_params(params)
             callback.set_model(model)
         self._hooks = {name: self._defined(name) for name in _HOOKS}
-        #: Whether anybody listens to batches; where nobody does, the loop makes no logs for them.
-        self.hears_batches = bool(self._hooks["on_batch_begin"] or self._hooks["on_batch_end"])
 
     def _defined(self, name: str) -> list[Callable]:
         later = name.replace("on_batch", "on_train_batch")
@@ -165,6 +195,9 @@ class CallbackList:
         """Call `hook` of every callback that defines it."""
         for call in self._hooks[hook]:
             call(*args)
+        if hook == "on_train_begin":
+            # There a callback may give itself further hooks, as functions in its attributes.
+            self._hooks = {name: self._defined(name) for name in _HOOKS}
 
 
 def _check_callback(callback: Any) -> None:
@@ -183,7 +216,16 @@ class BaseLogger(Callback):
     """Averages the results of the batches into those of the epoch. `fit` always adds it.
 
     Batches are weighted by their size, so that a short last batch counts for less.
+
+    Parameters
+    ----------
+    stateful_metrics : iterable of str, optional
+        Names of results that are means over the epoch so far already: the last value is reported.
     """
+
+    def __init__(self, stateful_metrics: Iterable[str] | None = None) -> None:
+        super().__init__()
+        self.stateful_metrics = set(stateful_metrics or ())
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Start from zero."""
@@ -197,14 +239,18 @@ class BaseLogger(Callback):
         self.seen += size
         totals = self.totals
         for name, value in logs.items():
-            totals[name] = totals.get(name, 0.0) + value * size
+            if name in self.stateful_metrics:
+                totals[name] = value
+            else:
+                totals[name] = totals.get(name, 0.0) + value * size
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Put the means into the epoch's logs."""
         if logs is not None and self.seen:
             for name in self.params["metrics"]:
                 if name in self.totals:
-                    logs[name] = self.totals[name] / self.seen
+                    divisor = 1 if name in self.stateful_metrics else self.seen
+                    logs[name] = self.totals[name] / divisor
 
 
 class History(Callback):
@@ -287,26 +333,50 @@ class ProgbarLogger(Callback):
     With ``verbose=1``, a tqdm bar in a terminal or a notebook, with the time left and the running
     means of loss and metrics, and a line of results at its end; into a file or a pipe, that line
     only. With ``verbose=2``, a line without a bar.
+
+    Parameters
+    ----------
+    count_mode : {'samples', 'steps'}
+        Whether the bar counts samples or batches. Default ``'samples'``.
+    stateful_metrics : iterable of str, optional
+        Names of results of which the bar shows the last value, and not the running mean.
+
+    Raises
+    ------
+    ValueError
+        For another `count_mode`.
     """
+
+    def __init__(
+        self, count_mode: str = "samples", stateful_metrics: Iterable[str] | None = None
+    ) -> None:
+        super().__init__()
+        if count_mode not in ("samples", "steps"):
+            raise ValueError(f"count_mode must be 'samples' or 'steps', got {count_mode!r}.")
+        self.count_mode = count_mode
+        self.stateful_metrics = set(stateful_metrics or ())
+        self.bar: Bar | None = None
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         """Take note of the number of epochs."""
         self.verbose = self.params["verbose"]
         self.epochs = self.params["epochs"]
-        self.bar: Bar | None = None
+        self.bar = None
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Announce the epoch and start its bar."""
-        print(f"Epoch {epoch + 1}/{self.epochs}")
         self.started = time.perf_counter()
+        if self.verbose:
+            say(f"Epoch {epoch + 1}/{self.epochs}")
         if self.verbose == 1:
-            self.bar = Bar(self.params["samples"])
+            unit = self.count_mode.removesuffix("s")
+            self.bar = Bar(self.params[self.count_mode], unit, self.stateful_metrics)
 
     def on_batch_end(self, batch: int, logs: dict | None = None) -> None:
         """Move the bar."""
         if self.bar is not None and logs is not None:
             values = {name: logs[name] for name in self.params["metrics"] if name in logs}
-            self.bar.add(logs["size"], values)
+            self.bar.add(logs["size"] if self.count_mode == "samples" else 1, values)
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Complete the bar or print the line."""
@@ -314,111 +384,15 @@ class ProgbarLogger(Callback):
         if self.bar is not None:
             self.bar.close(values)
             self.bar = None
-        else:
+        elif self.verbose:
             seconds = time.perf_counter() - self.started
-            print(f" - {seconds:.0f}s - {_worded(values)}", flush=True)
+            say(f" - {seconds:.0f}s - {worded(values)}")
 
     def close(self) -> None:
         """Leave the terminal tidy after an interruption."""
         if self.bar is not None:
             self.bar.close(None)
             self.bar = None
-
-
-class Bar:
-    """A progress bar over samples, with running means.
-
-    Parameters
-    ----------
-    total : int
-        How many samples there are.
-
-    Notes
-    -----
-    While it runs, it is drawn by tqdm, at most ten times a second and cut at the terminal's
-    width. At the end its line is printed whole, as Keras words it. Where the output is neither
-    a terminal nor a notebook, that last line is all.
-    """
-
-    FORMAT = "{n_fmt}/{total_fmt} [{bar:20}] - ETA: {remaining}{postfix}"
-    INTERVAL = 0.1
-
-    def __init__(self, total: int) -> None:
-        self.total = total
-        self.seen = 0
-        self._means: dict[str, float] = {}
-        self._started = self._shown = time.perf_counter()
-        self._notebook = _in_notebook()
-        self._bar = self._live_bar() if self._notebook or sys.stdout.isatty() else None
-
-    def _live_bar(self) -> Any:
-        from tqdm.auto import tqdm
-
-        return tqdm(
-            total=self.total,
-            file=sys.stdout,
-            bar_format=None if self._notebook else self.FORMAT,
-            ascii=" =",
-            dynamic_ncols=True,
-            leave=self._notebook,
-        )
-
-    def add(self, count: int, values: dict[str, float]) -> None:
-        """Count `count` samples, with the mean results over them."""
-        for name, value in values.items():
-            self._means[name] = self._means.get(name, 0.0) + value * count
-        self.seen += count
-        if self._bar is not None:
-            now = time.perf_counter()
-            if now - self._shown >= self.INTERVAL:
-                self._shown = now
-                self._draw({name: total / self.seen for name, total in self._means.items()})
-
-    def _draw(self, values: dict[str, float]) -> None:
-        assert self._bar is not None
-        self._bar.n = self.seen
-        words = _worded(values)
-        if not self._notebook and words:
-            self._bar.postfix = words
-        elif words:
-            self._bar.set_postfix_str(words, refresh=False)
-        self._bar.refresh()
-
-    def close(self, values: dict[str, float] | None) -> None:
-        """End the bar with the final results; None, after an interruption, leaves them out."""
-        if self._bar is not None:
-            if self._notebook and values is not None:
-                self._draw(values)
-            self._bar.close()
-        if not self._notebook and values is not None:
-            print(self._last_line(values), flush=True)
-
-    def _last_line(self, values: dict[str, float]) -> str:
-        seconds = time.perf_counter() - self._started
-        filled = "=" * (30 * self.seen // max(1, self.total))
-        line = f"{self.seen}/{self.total} [{filled:<30}] - {seconds:.0f}s"
-        line += f" {_duration(seconds / max(1, self.seen))}/sample"
-        return " - ".join(part for part in (line, _worded(values)) if part)
-
-
-def _duration(seconds: float) -> str:
-    if seconds >= 1:
-        return f"{seconds:.0f}s"
-    return f"{seconds * 1e3:.0f}ms" if seconds >= 1e-3 else f"{seconds * 1e6:.0f}us"
-
-
-def _worded(values: dict[str, float]) -> str:
-    return " - ".join(
-        f"{name}: {value:.4f}" if abs(value) > 1e-3 else f"{name}: {value:.4e}"
-        for name, value in values.items()
-    )
-
-
-def _in_notebook() -> bool:
-    """Return whether this is a notebook's kernel, without importing IPython."""
-    ipython = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if ipython is not None else None
-    return shell is not None and "IPKernelApp" in getattr(shell, "config", {})
 
 
 def names_of_results(names: Sequence[str], validation: bool) -> list[str]:

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from minikeras.engine import Context, InputLayer, Layer
-from minikeras.engine.base_layer import Shape
+from minikeras.engine.base_layer import _building
+from minikeras.engine.input_spec import Shape
 from minikeras.layers import deserialize, register
 from minikeras.training.api import Trainer
 from minikeras.training.data import fit_shape
@@ -88,10 +89,13 @@ class Sequential(Trainer):
             raise ValueError(
                 f"The name '{layer.name}' is used twice; layer names must be unique in a model."
             )
-        if self.built:
-            layer.ensure_built(self.output_shape)
         self.layers.append(layer)
-        self._layers_changed()
+        try:
+            self._layers_changed()
+        except BaseException:
+            self.layers.pop()
+            self._layers_changed()
+            raise
 
     def _add_input_layer(self, layer: InputLayer) -> None:
         if self.layers or self._input_layer:
@@ -115,10 +119,10 @@ class Sequential(Trainer):
         """Work the shapes out again, and have `compile`'s work done again when next needed."""
         self._step = None
         self.built = False
-        shape = self._declared_input_shape()
-        if shape is None and self._input_shape is not None:
-            shape = self._input_shape
-        if shape is not None and self.layers:
+        shape = self._declared_input_shape() or self._input_shape
+        if not self.layers:
+            self._input_shape = self._output_shape = None
+        elif shape is not None:
             self.build(shape)
 
     def _declared_input_shape(self) -> Shape | None:
@@ -153,11 +157,27 @@ class Sequential(Trainer):
                 f"The input shape of model '{self.name}' is unknown: give its first layer "
                 f"'{self.layers[0].name}' an input_shape, or call build((None, ...))."
             )
-        self._input_shape = shape = tuple(shape)
-        for layer in self.layers:
-            shape = layer.ensure_built(shape)
-        self._output_shape = shape
-        self.built = True
+        self.ensure_built(shape, record=True)
+
+    def ensure_built(self, input_shape: Sequence[int | None], record: bool = False) -> Shape:
+        """Build or check layer by layer, and return the output shape. See `Layer`."""
+        shape: Shape = tuple(input_shape)
+        with _building:
+            record = record or not self.built
+            for layer in self.layers:
+                shape = layer.ensure_built(shape, record)
+            if record:
+                self._input_shape, self._output_shape = tuple(input_shape), shape
+                self.built = True
+        return shape
+
+    def signature(self) -> tuple:
+        """Return what tells whether layers, or the last activation, have been exchanged."""
+        parts = [
+            layer.signature() if isinstance(layer, Sequential) else id(layer)
+            for layer in self.layers
+        ]
+        return (*parts, self.fused_activation)
 
     @property
     def batch_input_shape(self) -> Shape:
@@ -266,7 +286,7 @@ class Sequential(Trainer):
     @property
     def output_activation(self) -> Callable | None:
         """The activation in which the last layer ends."""
-        return self.layers[-1].output_activation if self.layers else None
+        return self.layers[-1].fused_activation if self.layers else None
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Ask layer by layer."""
@@ -285,7 +305,9 @@ class Sequential(Trainer):
                 raise ValueError("The model has no layers: add some first.")
             if x.ndim == 1:
                 x = x[:, np.newaxis]
-            self.build((None, *x.shape[1:]))
+            with _building:
+                if not self.built:
+                    self.build((None, *x.shape[1:]))
         return fit_shape(x, self.input_shape, name, self.layers[0].name)
 
     # Weights
@@ -467,4 +489,11 @@ def clone_model(model: Sequential) -> Sequential:
     >>> clone_model(Sequential([Dense(2, input_dim=3)])).count_params()
     8
     """
-    return type(model).from_config(model.get_config())
+    clone = type(model)(name=model.name)
+    layers: list[Any] = [] if model._input_layer is None else [model._input_layer]
+    for layer in layers + model.layers:
+        if isinstance(layer, Sequential):
+            clone.add(clone_model(layer))
+        else:
+            clone.add(type(layer).from_config(layer.get_config()))
+    return clone

@@ -146,9 +146,9 @@ class Optimizer:
 
     >>> block = WeightBlock([Variable(np.array([1.0, 2.0, 3.0]))])
     >>> optimizer = SignSGD(lr=0.5)
-    >>> optimizer.build([block])
+    >>> state = optimizer.build([block])
     >>> block.gradients[:] = [10.0, 0.0, -0.1]
-    >>> optimizer.apply_gradients()
+    >>> optimizer.apply_gradients(state)
     >>> block.values.tolist()
     [0.5, 2.0, 3.5]
     >>> optimizer.get_config()
@@ -198,10 +198,7 @@ class Optimizer:
         where = type(self).__name__
         self.clipnorm = None if clipnorm is None else checked(where, "clipnorm", clipnorm)
         self.clipvalue = None if clipvalue is None else checked(where, "clipvalue", clipvalue)
-        self._blocks: list[WeightBlock] | None = None
-        self._vectors: list[list[np.ndarray]] = []
-        self._size = 0
-        self._pieces: list[tuple[np.ndarray, ...]] | None = None
+        self._state: OptimizerState | None = None
         self._scratch: dict[tuple[int, str], np.ndarray] = {}
 
     @property
@@ -267,54 +264,57 @@ class Optimizer:
 
     # What a model calls.
 
-    def build(self, blocks: Sequence[WeightBlock], keep_state: bool = False) -> None:
-        """Take charge of the weights in `blocks`.
+    def build(
+        self, blocks: Sequence[WeightBlock], previous: OptimizerState | None = None
+    ) -> OptimizerState:
+        """Make the slots for the weights in `blocks`.
+
+        An optimizer may serve several models: each has a state of its own, while `iterations`
+        and the hyperparameters are shared, as in Keras 2.2.
 
         Parameters
         ----------
         blocks : sequence of WeightBlock
-        keep_state : bool
-            Whether weights that were there before keep their slots. Default False: all slots
-            start from zero. `iterations` goes on in any case, as in Keras 2.2.
+        previous : OptimizerState, optional
+            Where to take over the slots of weights that are in both. Default: all start from
+            zero.
+
+        Returns
+        -------
+        OptimizerState
+            For `apply_gradients`. The last one made is that of `weights`.
         """
-        before = self._slots_by_variable() if keep_state else {}
-        self._blocks = list(blocks)
-        self._vectors = [[_zeros_like(b.values) for _ in self.slots] for b in self._blocks]
-        self._size = sum(b.values.size for b in self._blocks)
-        self._pieces = None
-        self._scratch = {}
-        for variable, views in self._slots_by_variable().items():
-            for view, old in zip(views, before.get(variable, ()), strict=False):
-                view[...] = old
+        self._state = OptimizerState(blocks, self.slots, previous)
+        return self._state
 
-    def _slots_by_variable(self) -> dict[Variable, list[np.ndarray]]:
-        """Return what is kept for each weight, as views in the order of `slots`."""
-        found: dict[Variable, list[np.ndarray]] = {}
-        for block, vectors in zip(self._blocks or (), self._vectors, strict=True):
-            per_slot = [block.split(vector) for vector in vectors]
-            for variable, *views in zip(block.variables, *per_slot, strict=True):
-                found[variable] = views
-        return found
-
-    def apply_gradients(self) -> None:
+    def apply_gradients(self, state: OptimizerState | None = None) -> None:
         """Do one step: change the weights by the gradients that lie in the blocks.
 
         The gradients are used up.
+
+        Parameters
+        ----------
+        state : OptimizerState, optional
+            What `build` returned. Default: the last one.
 
         Raises
         ------
         RuntimeError
             If `build` has not been called.
         """
-        if self._pieces is None:
-            self._pieces = self._cut()
-        pieces = self._pieces
+        state = state or self._state
+        if state is None:
+            raise RuntimeError(
+                f"{type(self).__name__} has no weights to change yet: compile a model with it, or "
+                "call build(blocks) first."
+            )
+        pieces = state.pieces()
         done = int(self.iterations)
         lr, decay = float(self.lr), float(self.decay)
         if decay:
             lr /= 1.0 + decay * done
         constants = self.step_constants(lr, done + 1)
-        scale = self._scale_to_norm(pieces) if self.clipnorm else 1.0
+        scale = self._scale_to_norm(pieces) if self.clipnorm and self.clipnorm > 0 else 1.0
         bound = self.clipvalue
         flush = (done + 1) % FLUSH_EVERY == 0
 
@@ -323,7 +323,7 @@ class Optimizer:
                 scratch = self._scratch_like(value, worker)
                 if scale != 1.0:
                     gradient *= scale
-                if bound:
+                if bound and bound > 0:
                     np.minimum(gradient, bound, out=gradient)
                     np.maximum(gradient, -bound, out=gradient)
                 self.update(value, gradient, *slots, scratch, *constants)
@@ -331,7 +331,7 @@ class Optimizer:
                     for slot in slots:
                         _flush(slot, scratch)
 
-        for_blocks(work, len(pieces), 1 if self._size >= self.threads_from else len(pieces) or 1)
+        for_blocks(work, len(pieces), 1 if state.size >= self.threads_from else len(pieces) or 1)
         self.iterations.value[...] = done + 1
 
     def _scale_to_norm(self, pieces: list[tuple[np.ndarray, ...]]) -> float:
@@ -349,21 +349,6 @@ class Optimizer:
         assert self.clipnorm is not None
         return self.clipnorm / norm if norm > self.clipnorm else 1.0
 
-    def _cut(self) -> list[tuple[np.ndarray, ...]]:
-        """Cut values, gradients and slots into pieces, so that a step need not."""
-        if self._blocks is None:
-            raise RuntimeError(
-                f"{type(self).__name__} has no weights to change yet: compile a model with it, or "
-                "call build(blocks) first."
-            )
-        pieces: list[tuple[np.ndarray, ...]] = []
-        for block, vectors in zip(self._blocks, self._vectors, strict=True):
-            arrays = (block.values, block.gradients, *vectors)
-            length = _piece_length(block.values.size)
-            starts = range(0, block.values.size, length)
-            pieces += [tuple(a[start : start + length] for a in arrays) for start in starts]
-        return pieces
-
     def _scratch_like(self, piece: np.ndarray, worker: int) -> np.ndarray:
         """Return the worker's own scratch memory, as long as `piece`."""
         key = worker, piece.dtype.char
@@ -380,16 +365,15 @@ class Optimizer:
 
         Most optimizers have `iterations` before them. Empty before `build`.
         """
-        if self._blocks is None:
+        if self._state is None:
             return []
         owner = type(self).__name__
         found: list[Variable] = [self.iterations] if self.saves_iterations else []
+        by_variable = self._state.slots_by_variable()
         for number, slot in enumerate(self.slots):
-            for block, vectors in zip(self._blocks, self._vectors, strict=True):
-                views = block.split(vectors[number])
-                for variable, view in zip(block.variables, views, strict=True):
-                    name = f"{owner}/{variable.name.removesuffix(':0')}/{slot}:0"
-                    found.append(Variable(view, name, trainable=False))
+            for variable, views in by_variable.items():
+                name = f"{owner}/{variable.name.removesuffix(':0')}/{slot}:0"
+                found.append(Variable(views[number], name, trainable=False))
         return found
 
     def get_weights(self) -> list[np.ndarray]:
@@ -434,8 +418,64 @@ class Optimizer:
         return cls(**config)
 
     def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_scratch": {}}
+
+
+class OptimizerState:
+    """The weights of a model together with what an optimizer keeps of each.
+
+    Parameters
+    ----------
+    blocks : sequence of WeightBlock
+    slots : tuple of str
+        Names of what is kept.
+    previous : OptimizerState, optional
+        Where to take over the slots of weights that are in both.
+
+    Attributes
+    ----------
+    size : int
+        How many weights there are.
+    """
+
+    def __init__(
+        self,
+        blocks: Sequence[WeightBlock],
+        slots: tuple[str, ...],
+        previous: OptimizerState | None = None,
+    ) -> None:
+        self._blocks = list(blocks)
+        self._vectors = [[_zeros_like(b.values) for _ in slots] for b in self._blocks]
+        self.size = sum(b.values.size for b in self._blocks)
+        self._pieces: list[tuple[np.ndarray, ...]] | None = None
+        before = previous.slots_by_variable() if previous is not None else {}
+        for variable, views in self.slots_by_variable().items():
+            for view, old in zip(views, before.get(variable, ()), strict=False):
+                view[...] = old
+
+    def slots_by_variable(self) -> dict[Variable, list[np.ndarray]]:
+        """Return what is kept for each weight, as views in the order of the slots."""
+        found: dict[Variable, list[np.ndarray]] = {}
+        for block, vectors in zip(self._blocks, self._vectors, strict=True):
+            per_slot = [block.split(vector) for vector in vectors]
+            for variable, *views in zip(block.variables, *per_slot, strict=True):
+                found[variable] = views
+        return found
+
+    def pieces(self) -> list[tuple[np.ndarray, ...]]:
+        """Return values, gradients and slots cut into pieces; cut once and kept."""
+        if self._pieces is None:
+            self._pieces = []
+            for block, vectors in zip(self._blocks, self._vectors, strict=True):
+                arrays = (block.values, block.gradients, *vectors)
+                length = _piece_length(block.values.size)
+                starts = range(0, block.values.size, length)
+                self._pieces += [tuple(a[i : i + length] for a in arrays) for i in starts]
+        return self._pieces
+
+    def __getstate__(self) -> dict[str, Any]:
         # The pieces are views: a copy must cut its own.
-        return {**self.__dict__, "_pieces": None, "_scratch": {}}
+        return {**self.__dict__, "_pieces": None}
 
 
 def checked(

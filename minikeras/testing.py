@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from minikeras import losses
+from minikeras import activations, losses, regularizers
+from minikeras.backend import Variable
 from minikeras.engine import Context, Layer
 from minikeras.layers import Activation
 from minikeras.models import Sequential
 from minikeras.regularizers import Regularizer
+from minikeras.utils.registry import unknown_name_message
 
 __all__ = ["GradientError", "Report", "check_gradients"]
 
@@ -41,7 +44,7 @@ class Report(NamedTuple):
         What ``backward`` says and what the differences say.
     error : float
         ``|analytic - numeric|`` relative to the larger of the two, or to a thousandth of the
-        array's largest derivative where both are tiny.
+        largest central difference in the array where both are tiny.
     entries : int
         How many entries were compared.
     """
@@ -79,12 +82,13 @@ def check_gradients(
 
         - a layer, or a model that is not compiled: the derivatives of its output by the input
           and by each trainable weight;
-        - a compiled model, given ``x, y``: those of the whole training loss by each trainable
-          weight;
+        - a compiled model, given ``x, y`` or ``x, y, sample_weight``: those of the whole
+          training loss by each trainable weight;
         - a loss by name or function, given ``y_true, y_pred``: by `y_pred`;
-        - a regularizer or an activation function, by name or itself, given ``x``: by `x`.
+        - an activation function or a regularizer, by name or itself, given ``x``: by `x`.
     *data : array_like
-        See `target`. A layer's input defaults to normal random numbers of `input_shape`.
+        See `target`. A layer's input defaults to normal random numbers of `input_shape`. One
+        that takes integers must be given, and has no derivative: only the weights do.
     input_shape : tuple of int, optional
         Shape of a layer's input with the batch axis.
     training : bool
@@ -93,9 +97,11 @@ def check_gradients(
     tolerance : float
         Largest relative error that passes. Default 1e-5.
     seed : int
-        Of the random input, the weighting of the outputs and the random layers. Default 0.
+        Of the random input, the weights of a layer not yet built, the weighting of the outputs
+        and the random layers. Default 0. The state of ``np.random`` is left as it is.
     max_entries : int
-        Of a larger array, so many entries are picked at random. Default 400.
+        Of a larger array, so many entries are picked: the one with the largest gradient, the
+        others at random. Default 400. All entries of a gradient must be finite.
 
     Returns
     -------
@@ -105,7 +111,15 @@ def check_gradients(
     Raises
     ------
     GradientError
-        If an error exceeds the tolerance. The message is the report.
+        If an error exceeds the tolerance: the message is the report. Also if a layer breaks
+        another rule: `backward` overwrites the gradient of a weight and does not add to it,
+        changes neither input nor output, and gives the same gradients if that of the input is
+        not wanted, from `backward_logits` (where a loss would call it), and after `forward` on
+        other data. For the last, state must go into the residual and not into the layer.
+    ValueError
+        If there is nothing to compare, or a name is unknown.
+    TypeError
+        If `target` is a class, or the number of arrays does not fit it.
 
     Examples
     --------
@@ -116,22 +130,51 @@ def check_gradients(
     True
     """
     random = np.random.RandomState(seed)
-    if isinstance(target, Sequential) and target.optimizer is not None and len(data) == 2:
-        problem = _model_problem(target, *data, seed)
+    if isinstance(target, type):
+        raise TypeError(
+            f"check_gradients takes an instance, not the class {target.__name__}: pass "
+            f"{target.__name__}(...)."
+        )
+    if isinstance(target, str) and len(data) == 1 and not _is_loss(target):
+        target = _by_name(target)
+    if isinstance(target, Sequential) and len(data) > 1:
+        problem = _model_problem(target, data, seed)
     elif isinstance(target, Layer):
-        x = random.standard_normal(_shape_for(target, input_shape)) if not data else _single(data)
-        problem = _layer_problem(target, x, training, seed, random)
+        problem = _layer_problem(target, data, input_shape, training, seed, random)
     elif isinstance(target, Regularizer):
         problem = _regularizer_problem(target, _single(data))
-    elif len(data) == 1 and target not in (*losses.FUNCTIONS, *losses.FUNCTIONS.values()):
-        x = np.asarray(data[0], "float64")
-        problem = _layer_problem(Activation(target), np.atleast_2d(x), training, seed, random)
+    elif len(data) == 1 and not _is_loss(target):
+        layer = Activation(target, name="activation")
+        x = np.atleast_2d(np.asarray(data[0], "float64"))
+        problem = _layer_problem(layer, [x], None, training, seed, random)
     else:
         problem = _loss_problem(target, data, random)
     report = _compare(problem, random, max_entries)
+    if report.entries == 0:
+        raise ValueError(
+            f"{_describe(target)}: there was nothing to compare, neither a trainable weight nor "
+            "an input of floats with at least one entry."
+        )
     if not report.error <= tolerance:
         raise GradientError(f"{_describe(target)}: {report} (tolerance {tolerance:.2g})")
     return report
+
+
+def _is_loss(target: Any) -> bool:
+    if isinstance(target, str):
+        return target in losses.FUNCTIONS or target in losses.ALIASES
+    pair = getattr(target, "pair", None)
+    return isinstance(pair, losses.LossPair) or target in losses.FUNCTIONS.values()
+
+
+def _by_name(name: str) -> Any:
+    """Return the activation function or else the regularizer of this name."""
+    for module in (activations, regularizers):
+        with suppress(ValueError):
+            return module.get(name)
+    known = [*activations._registry.entries, *regularizers._registry.entries]
+    message = unknown_name_message("activation or regularizer", name, known)
+    raise ValueError(f"{message} (A loss takes two arrays, y_true and y_pred.)")
 
 
 class _Problem(NamedTuple):
@@ -147,34 +190,67 @@ def _compare(problem: _Problem, random: np.random.RandomState, max_entries: int)
     count = 0
     for name, array in problem.arrays.items():
         gradient = problem.gradients[name]
-        if gradient.shape != array.shape:
-            raise GradientError(
-                f"The gradient of {name} has shape {gradient.shape}, but {name} has {array.shape}."
-            )
-        floor = max(1e-3 * float(np.abs(gradient).max(initial=0.0)), 1e-6)
-        for index in _some_indices(array.shape, max_entries, random):
+        _check_gradient(name, array, gradient)
+        indices = list(_some_indices(gradient, max_entries, random))
+        numerics = [_difference(problem.function, array, index, _STEP) for index in indices]
+        # Not from the gradient: one wrong, huge entry must not make all others look tiny.
+        finite = [abs(numeric) for numeric in numerics if np.isfinite(numeric)]
+        floor = max(1e-3 * max(finite, default=0.0), 1e-6)
+        for index, first in zip(indices, numerics, strict=True):
             analytic = float(gradient[index])
-            numeric, error = _numeric(problem.function, array, index, analytic, floor)
+            numeric, error = _refined(problem.function, array, index, analytic, first, floor)
             count += 1
             if not error <= worst.error:
                 worst = Report(name, index, analytic, numeric, error, count)
     return worst._replace(entries=count)
 
 
+def _check_gradient(name: str, array: np.ndarray, gradient: np.ndarray) -> None:
+    """Check shape and finiteness, which holds for all entries and not only the compared ones."""
+    if gradient.shape != array.shape:
+        raise GradientError(
+            f"The gradient of {name} has shape {gradient.shape}, but {name} has {array.shape}."
+        )
+    bad = np.argwhere(~np.isfinite(gradient))
+    if len(bad):
+        index = tuple(bad[0].tolist())
+        place = f"{name}[{', '.join(map(str, index))}]"
+        raise GradientError(f"The gradient of {place} is {gradient[index]}: not a finite number.")
+
+
 def _some_indices(
-    shape: tuple[int, ...], most: int, random: np.random.RandomState
+    gradient: np.ndarray, most: int, random: np.random.RandomState
 ) -> Iterator[tuple[int, ...]]:
-    size = int(np.prod(shape))
-    flat = np.arange(size) if size <= most else random.choice(size, most, replace=False)
+    flat = np.arange(gradient.size)
+    if gradient.size > most:
+        flat = random.choice(gradient.size, most, replace=False)
+        largest = np.abs(gradient).argmax()
+        if largest not in flat:
+            flat[:1] = largest
     for number in flat:
-        yield tuple(int(i) for i in np.unravel_index(number, shape))
+        yield tuple(int(i) for i in np.unravel_index(number, gradient.shape))
 
 
-def _numeric(
+def _difference(
+    function: Callable[[], float], array: np.ndarray, index: tuple[int, ...], step: float
+) -> float:
+    """Return the central difference of the function by one entry of the array."""
+    value = array[index]
+    h = step * max(1.0, abs(value))
+    array[index] = value + h
+    above = function()
+    array[index] = value - h
+    below = function()
+    array[index] = value
+    return (above - below) / (2 * h)
+
+
+def _refined(
     function: Callable[[], float],
     array: np.ndarray,
     index: tuple[int, ...],
     analytic: float,
+    numeric: float,
     floor: float,
 ) -> tuple[float, float]:
     """Return the central difference and its relative distance from `analytic`.
@@ -182,15 +258,9 @@ def _numeric(
     Where the two differ, a kink may lie between the two points: a smaller step decides.
     """
     best = (np.nan, np.inf)
-    value = array[index]
     for step in (_STEP, _STEP / 10, _STEP / 100):
-        h = step * max(1.0, abs(value))
-        array[index] = value + h
-        above = function()
-        array[index] = value - h
-        below = function()
-        array[index] = value
-        numeric = (above - below) / (2 * h)
+        if step != _STEP:
+            numeric = _difference(function, array, index, step)
         error = abs(analytic - numeric) / max(abs(analytic), abs(numeric), floor)
         if error < best[1]:
             best = (numeric, error)
@@ -200,61 +270,192 @@ def _numeric(
 
 
 def _layer_problem(
-    layer: Layer, x: Any, training: bool, seed: int, random: np.random.RandomState
+    layer: Layer,
+    data: Sequence[Any],
+    input_shape: Sequence[int] | None,
+    training: bool,
+    seed: int,
+    random: np.random.RandomState,
 ) -> _Problem:
-    x = np.array(x, dtype="float64") if _takes_floats(layer) else np.array(x)
+    x, floats = _layer_input(layer, data, input_shape, random)
     layer = _in_float64(layer)
-    layer.ensure_built((None, *x.shape[1:]) if len(x.shape) else x.shape)
-    run = _repeatable(layer, lambda ctx: layer.propagate(x, ctx), seed)
-    targets = {w: np.full(w.shape, np.nan) for w in layer.trainable_weights}
-    ctx = Context(training=training, gradients=targets)
-    before = x.copy()
-    y, residual = run(ctx)
-    layer._check_output_shape(x, y)
-    upstream = random.standard_normal(y.shape)
-    dx = layer.backpropagate(upstream.copy(), residual, ctx)
-    ctx.finish_gradients()
-    if not np.array_equal(x, before):
-        raise GradientError(f"{_describe(layer)}: forward or backward has written to its input.")
-    _check_weights_alone(layer, run, training, targets, upstream)
+    with _seeded(seed, 1):
+        layer.ensure_built((None, *x.shape[1:]) if len(x.shape) else x.shape)
+    trial = _Trial(layer, x, floats, training, seed)
+    upstream = trial.choose_upstream(random)
+    dx, gradients = trial.run(upstream)
+    _check_rules(trial, upstream, dx, gradients)
 
     def function() -> float:
         ctx = Context(training=training)
-        y, _ = run(ctx)
+        y, _ = trial.forward(ctx)
         return float(np.vdot(upstream, y)) + ctx.loss
 
-    arrays = {w.name: w.value for w in targets}
-    gradients = {w.name: gradient for w, gradient in targets.items()}
-    if _takes_floats(layer):
-        if dx is None:
-            raise GradientError(f"{_describe(layer)}: backward returned no gradient of the input.")
-        arrays["x"], gradients["x"] = x, dx
-    return _Problem(function, arrays, gradients)
+    arrays = {w.name: w.value for w in gradients}
+    expected = {w.name: gradient for w, gradient in gradients.items()}
+    if floats:
+        arrays["x"], expected["x"] = x, dx
+    return _Problem(function, arrays, expected)
 
 
-def _check_weights_alone(
-    layer: Layer, run: Callable, training: bool, expected: dict, upstream: np.ndarray
-) -> None:
-    """Check that the weights' gradients are the same when that of the input is not wanted."""
-    targets = {weight: np.full(weight.shape, np.nan) for weight in expected}
-    ctx = Context(training=training, gradients=targets)
-    _, residual = run(ctx)
-    ctx.needs_input_gradient = False
-    layer.backpropagate(upstream.copy(), residual, ctx)
-    ctx.finish_gradients()
-    for weight, gradient in targets.items():
-        if not np.allclose(gradient, expected[weight], rtol=1e-9, atol=1e-12):
+def _layer_input(
+    layer: Layer,
+    data: Sequence[Any],
+    input_shape: Sequence[int] | None,
+    random: np.random.RandomState,
+) -> tuple[np.ndarray, bool]:
+    """Return a layer's input, and whether it consists of floats, which have a derivative."""
+    if data:
+        x = np.array(_single(data))
+    else:
+        x = random.standard_normal(_shape_for(layer, input_shape))
+    dtype = np.dtype(layer.input_dtype or x.dtype)
+    if dtype.kind == "f":
+        return x.astype("float64"), True
+    if not data:
+        raise ValueError(
+            f"{_describe(layer)} takes an input of type {layer.input_dtype}: pass an array of "
+            "numbers that it accepts."
+        )
+    return x.astype(dtype), False
+
+
+class _Trial:
+    """A layer and an input on which it is run forward and backward, always with one outcome."""
+
+    def __init__(
+        self, layer: Layer, x: np.ndarray, floats: bool, training: bool, seed: int
+    ) -> None:
+        self.layer = layer
+        self.x = x
+        self.floats = floats
+        self.training = training
+        self.seed = seed
+        self.forward = _repeatable(layer, lambda ctx: layer.propagate(x, ctx), seed)
+
+    def choose_upstream(self, random: np.random.RandomState) -> np.ndarray:
+        """Return a random gradient by the output."""
+        before = self.x.copy()
+        y, _ = self.forward(Context(training=self.training))
+        self._check_kept(self.x, before, "forward has written to its input")
+        self.layer._check_output_shape(self.x, y)
+        return random.standard_normal(y.shape)
+
+    def run(
+        self,
+        upstream: np.ndarray,
+        fill: float = 0.0,
+        needs_input_gradient: bool = True,
+        backward: Callable | None = None,
+        between: Callable[[], object] | None = None,
+    ) -> tuple[Any, dict[Variable, np.ndarray]]:
+        """Return the gradients of the input and of the weights.
+
+        `fill` is what the weights' gradients are full of before, `backward` stands in for that
+        of the layer, and `between` is called after forward.
+        """
+        targets = {w: np.full(w.shape, fill) for w in self.layer.trainable_weights}
+        ctx = Context(training=self.training, gradients=targets)
+        y, residual = self.forward(ctx)
+        if between is not None:
+            between()
+        ctx.needs_input_gradient = self.floats and needs_input_gradient
+        before = self.x.copy(), y.copy()
+        dx = (backward or self.layer.backpropagate)(upstream.copy(), residual, ctx)
+        ctx.finish_gradients()
+        self._check_kept(self.x, before[0], "backward has written to its input")
+        self._check_kept(
+            y, before[1], "backward has written to the output, which others still read"
+        )
+        return dx, targets
+
+    def output(self) -> np.ndarray:
+        """Return the layer's output."""
+        return self.forward(Context(training=self.training))[0]
+
+    def disturb(self) -> None:
+        """Run the layer on other data, with other random numbers."""
+        other = np.roll(self.x, 1)
+        if self.floats:
+            other = 0.5 * other + 0.1
+        ctx = Context(training=self.training)
+        ctx.check_numerics = False
+        with _seeded(self.seed, 2), np.errstate(all="ignore"):
+            self.layer.propagate(other, ctx)
+
+    def _check_kept(self, array: np.ndarray, before: np.ndarray, problem: str) -> None:
+        if not np.array_equal(array, before, equal_nan=array.dtype.kind == "f"):
+            raise GradientError(f"{_describe(self.layer)}: {problem}.")
+
+
+def _check_rules(trial: _Trial, upstream: np.ndarray, dx: Any, gradients: dict) -> None:
+    """Check that the gradients stay the same wherever they must."""
+    name = _describe(trial.layer)
+    _, filled = trial.run(upstream, fill=np.nan)
+    for weight, gradient in filled.items():
+        if (np.isnan(gradient) & ~np.isnan(gradients[weight])).any():
             raise GradientError(
-                f"{_describe(layer)}: the gradient of {weight.name} is another one when "
-                "ctx.needs_input_gradient is False."
+                f"{name}: not all entries of the gradient of {weight.name} were written, or "
+                "backward adds to what was there: it must overwrite."
             )
+    when = "when ctx.needs_input_gradient is False"
+    _, alone = trial.run(upstream, needs_input_gradient=False)
+    _check_same(name, when, gradients, alone)
+    when = (
+        "if forward runs on other data before backward: what backward needs must go into the "
+        "residual, not into the layer"
+    )
+    other_dx, others = trial.run(upstream, between=trial.disturb)
+    _check_same(name, when, {**gradients, "x": dx}, {**others, "x": other_dx})
+    dz = _logits_gradient(trial, upstream)
+    if dz is not None:
+        other_dx, others = trial.run(dz, backward=trial.layer.backward_logits)
+        expected = {**gradients, "x": dx}
+        _check_same(name, "from backward_logits", expected, {**others, "x": other_dx})
 
 
-def _model_problem(model: Sequential, x: Any, y: Any, seed: int) -> _Problem:
+def _check_same(name: str, when: str, expected: dict, others: dict) -> None:
+    for key, gradient in expected.items():
+        other = others[key]
+        if gradient is None:
+            continue
+        if np.shape(other) != gradient.shape or not np.allclose(
+            other, gradient, rtol=1e-9, atol=1e-12, equal_nan=True
+        ):
+            of = getattr(key, "name", key)
+            raise GradientError(f"{name}: the gradient of {of} is another one {when}.")
+
+
+def _logits_gradient(trial: _Trial, upstream: np.ndarray) -> np.ndarray | None:
+    """Return the gradient by the input of the layer's last activation, if it follows from y."""
+    function = trial.layer.fused_activation
+    if function is None:
+        return None
+    try:
+        pair = activations.forward_backward(function)
+    except NotImplementedError:
+        return None
+    return None if pair.needs_input else pair.backward(upstream.copy(), trial.output())
+
+
+def _model_problem(model: Sequential, data: Sequence[Any], seed: int) -> _Problem:
+    if len(data) > 3:
+        raise TypeError(f"For a compiled model, pass x, y and sample_weight; got {len(data)}.")
+    if model.optimizer is None:
+        raise ValueError(
+            f"{_describe(model)} is not compiled, so there is no loss: compile it, or pass x alone."
+        )
+    x = data[0]
     model = _in_float64(model)
-    model.ensure_built((None, *np.shape(x)[1:]))
-    model.compile("sgd", model.loss, loss_weights=model.loss_weights)
-    arrays = model._convert(model._standardize(x, y))
+    with _seeded(seed, 1):
+        model.ensure_built((None, *np.shape(x)[1:]))
+    model.compile(
+        "sgd",
+        model.loss,
+        loss_weights=model.loss_weights,
+        sample_weight_mode=model.sample_weight_mode,
+    )
+    arrays = model._convert(model._standardize(*data))
     step = model._ready()
 
     def loss() -> float:
@@ -309,14 +510,21 @@ def _repeatable(layer: Layer, run: Callable, seed: int) -> Callable:
             vars(part).update(state)
         for part, name, generator in random:
             setattr(part, name, copy.deepcopy(generator))
-        outer = np.random.get_state()
-        np.random.seed(seed)
-        try:
+        with _seeded(seed):
             return run(*args)
-        finally:
-            np.random.set_state(outer)
 
     return seeded
+
+
+@contextmanager
+def _seeded(*seed: int) -> Iterator[None]:
+    """Seed ``np.random`` for a while, and leave the user's random numbers as they were."""
+    outer = np.random.get_state()
+    np.random.seed(seed if len(seed) > 1 else seed[0])
+    try:
+        yield
+    finally:
+        np.random.set_state(outer)
 
 
 def _in_float64(layer: Any) -> Any:
@@ -336,10 +544,6 @@ def _all_layers(layer: Layer) -> Iterator[Layer]:
         for part in value if isinstance(value, (list, tuple)) else (value,):
             if isinstance(part, Layer):
                 yield from _all_layers(part)
-
-
-def _takes_floats(layer: Layer) -> bool:
-    return layer.input_dtype is not None and np.dtype(layer.input_dtype).kind == "f"
 
 
 def _shape_for(layer: Layer, input_shape: Sequence[int] | None) -> tuple[int, ...]:

@@ -19,6 +19,7 @@ FLOORS = {
     "minikeras.utils.data_utils": 1,
     "minikeras.utils.generic_utils": 1,
     "minikeras.utils.np_utils": 1,
+    "minikeras.utils.progress": 1,
     "minikeras.utils.registry": 1,
     "minikeras.activations": 2,
     "minikeras.constraints": 2,

@@ -4,7 +4,15 @@ import sys
 import numpy as np
 import pytest
 
-from minikeras.callbacks import Bar, BaseLogger, Callback, CallbackList, LambdaCallback, Logs
+from minikeras.callbacks import (
+    Bar,
+    BaseLogger,
+    Callback,
+    CallbackList,
+    LambdaCallback,
+    Logs,
+    ProgbarLogger,
+)
 from minikeras.layers import Dense
 from minikeras.models import Sequential
 
@@ -36,6 +44,26 @@ def test_logs_keep_one_spelling_and_find_both():
     with pytest.raises(KeyError):
         logs["acc"]
     assert dict(logs) == {"val_acc": 0.25}
+
+
+@pytest.mark.parametrize(("stored", "other"), [("acc", "accuracy"), ("val_accuracy", "val_acc")])
+def test_logs_change_the_spelling_that_is_stored(stored, other):
+    logs = Logs({stored: [1]})
+
+    logs.setdefault(other, []).append(2)
+    assert dict(logs) == {stored: [1, 2]}
+    logs[other] = 3
+    assert dict(logs) == {stored: 3}
+    logs.update({other: 4})
+    assert dict(logs) == {stored: 4}
+    assert logs.pop(other) == 4
+    assert logs.pop(other, None) is None
+    assert dict(logs) == {}
+    with pytest.raises(KeyError, match=other):
+        logs.pop(other)
+    logs[stored] = 5
+    del logs[other]
+    assert dict(logs) == {}
 
 
 def test_verbose_0_prints_nothing(capsys):
@@ -70,6 +98,49 @@ def test_verbose_1_in_a_terminal_moves_a_bar(monkeypatch):
     for count in ("0/20", "5/20", "10/20", "15/20", "20/20"):
         assert count in first_epoch
     assert "loss: " in first_epoch
+
+
+class Tee:
+    """A logger in the place of the standard output, that can write and nothing else."""
+
+    def __init__(self):
+        self.written = ""
+
+    def write(self, text):
+        self.written += text
+
+
+@pytest.mark.parametrize("verbose", [1, 2])
+def test_standard_output_may_be_a_tee_or_none(monkeypatch, verbose):
+    tee = Tee()
+    monkeypatch.setattr(sys, "stdout", tee)
+    fit(verbose)
+    assert tee.written.count("loss: ") == 2
+
+    monkeypatch.setattr(sys, "stdout", None)
+    model, _ = fit(verbose)
+    assert model.history.epoch == [0, 1]
+
+
+def test_a_bar_ends_with_its_context(capsys):
+    with Bar(2) as bar:
+        bar.add(2, {})
+    assert capsys.readouterr().out.startswith("2/2 [===")
+
+    with Bar(2) as bar:
+        bar.close({"loss": 1.0})
+    assert capsys.readouterr().out.count("\n") == 1
+
+
+def test_a_bar_has_no_last_line_after_an_exception(capsys, monkeypatch):
+    with pytest.raises(ZeroDivisionError), Bar(2) as bar:
+        bar.add(1 // 0, {})
+    assert capsys.readouterr().out == ""
+
+    monkeypatch.setattr(sys, "stdout", Terminal())
+    with pytest.raises(ZeroDivisionError), Bar(2) as bar:
+        bar.add(1 // 0, {})
+    assert bar._bar.disable  # tqdm's word for a bar that was closed
 
 
 def test_the_bar_is_drawn_at_most_so_often(monkeypatch):
@@ -119,7 +190,18 @@ def test_only_hooks_that_are_defined_are_called():
     calls("on_epoch_end", 4, {})
 
     assert mine.seen == 4
-    assert not calls.hears_batches
+
+
+def test_a_hook_that_is_assigned_on_train_begin_is_called():
+    seen = []
+
+    class Late(Callback):
+        def on_train_begin(self, logs=None):
+            self.on_epoch_end = lambda epoch, logs: seen.append(epoch)
+
+    fit(0, callbacks=[Late()])
+
+    assert seen == [0, 1]
 
 
 def test_later_names_of_the_batch_hooks():
@@ -176,3 +258,50 @@ def test_base_logger_averages_by_size():
     logger.on_epoch_end(0, logs)
 
     assert logs == {"loss": 2.0}
+
+
+def test_base_logger_reports_the_last_value_of_stateful_metrics():
+    logger = BaseLogger(stateful_metrics=["recall"])
+    logger.set_params({"metrics": ["loss", "recall"]})
+    logger.on_epoch_begin(0)
+    logger.on_batch_end(0, {"size": 3, "loss": 1.0, "recall": 0.25})
+    logger.on_batch_end(1, {"size": 1, "loss": 5.0, "recall": 0.75})
+    logs = {}
+
+    logger.on_epoch_end(0, logs)
+
+    assert logs == {"loss": 2.0, "recall": 0.75}
+
+
+def test_progbar_logger_counts_steps(capsys):
+    fit(1, callbacks=[ProgbarLogger("steps")])
+
+    lines = capsys.readouterr().out.splitlines()
+    assert sum(line.startswith("4/4 [====") and "/step - loss: " in line for line in lines) == 2
+
+
+def test_progbar_logger_shows_the_last_value_of_stateful_metrics(monkeypatch):
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stdout", terminal)
+    monkeypatch.setattr(Bar, "INTERVAL", 0.0)
+    logger = ProgbarLogger(stateful_metrics=["recall"])
+    logger.set_params({"verbose": 1, "epochs": 1, "samples": 4, "metrics": ["loss", "recall"]})
+
+    logger.on_train_begin()
+    logger.on_epoch_begin(0)
+    logger.on_batch_end(0, {"size": 2, "loss": 1.0, "recall": 0.25})
+    logger.on_batch_end(1, {"size": 2, "loss": 2.0, "recall": 0.75})
+    logger.close()
+
+    assert "loss: 1.5000 - recall: 0.7500" in terminal.getvalue()
+
+
+def test_progbar_logger_is_silent_where_fit_is(capsys):
+    fit(0, callbacks=[ProgbarLogger()])
+
+    assert capsys.readouterr().out == ""
+
+
+def test_progbar_logger_counts_nothing_else():
+    with pytest.raises(ValueError, match="'samples' or 'steps', got 'batches'"):
+        ProgbarLogger("batches")

@@ -284,3 +284,70 @@ def test_eight_threads_predict_the_same_as_one():
         found = list(pool.map(lambda x: model.predict(x, batch_size=7), inputs))
 
     assert all(np.array_equal(a, b) for a, b in zip(found, expected, strict=True))
+
+
+def test_eight_threads_that_meet_an_unbuilt_model_build_it_once():
+    from concurrent.futures import ThreadPoolExecutor
+
+    x = np.ones((4, 6))
+    for _ in range(10):
+        model = Sequential([Dense(8) for _ in range(5)])
+        with ThreadPoolExecutor(8) as pool:
+            found = list(pool.map(lambda _, model=model: model.predict(x), range(8)))
+        assert len(model.get_weights()) == 10
+        assert all(np.array_equal(each, model.predict(x)) for each in found)
+
+
+def test_calling_on_data_does_not_change_the_shapes():
+    model = Sequential([Dense(3, input_shape=(None, 4))])
+
+    model(np.zeros((2, 5, 4)))
+    model.layers[0](np.zeros((9, 4)))
+
+    assert model.input_shape == (None, None, 4)
+    assert model.layers[0].output_shape == (None, None, 3)
+    assert model.predict(np.zeros((2, 7, 4))).shape == (2, 7, 3)
+
+
+def test_a_call_or_a_build_that_fails_leaves_the_model_as_it_was():
+    model = Sequential([Dense(3, input_dim=4)])
+
+    for wrong in (lambda: model(np.zeros((2, 5))), lambda: model.build((None, 5))):
+        with pytest.raises(ValueError, match="'dense_1'.*expected axis -1 to have size 4, found 5"):
+            wrong()
+        assert model.input_shape == (None, 4)
+        assert model.predict(np.zeros((2, 4))).shape == (2, 3)
+
+
+def test_a_layer_that_can_not_be_added_is_not_added():
+    model = Sequential([Input((4,))])
+
+    with pytest.raises(ValueError, match="Reshape"):
+        model.add(Reshape((5,)))
+    model.add(Dense(2))
+    with pytest.raises(ValueError, match="expected axis -1 to have size 4, found 2"):
+        model.add(Sequential([Dense(3, input_dim=4)]))
+
+    assert [layer.name for layer in model.layers] == ["dense_1"]
+    assert model.output_shape == (None, 2)
+
+
+def test_an_emptied_model_forgets_its_shape():
+    model = Sequential([Dense(2, input_dim=3)])
+    model.pop()
+    model.add(Dense(2))
+
+    assert not model.built
+
+
+def test_custom_layers_can_be_cloned():
+    class Mine(Dense):
+        pass
+
+    model = Sequential([Input((4,)), Sequential([Mine(3)]), Mine(2, name="last")])
+
+    clone = clone_model(model)
+
+    assert type(clone.get_layer("last")) is Mine
+    assert clone.output_shape == (None, 2)
+    assert clone.get_layer("last") is not model.get_layer("last")

@@ -259,7 +259,7 @@ def run_with(monkeypatch, cls, config, threads, piece=optimizer_base.PIECE):
     optimizer = cls(**config)
     block = start(optimizer, np.linspace(-1, 1, 5003), dtype="float32")
     values = run(optimizer, block, 35)
-    return [values, *optimizer.get_weights()], len(optimizer._pieces)
+    return [values, *optimizer.get_weights()], len(optimizer._state.pieces())
 
 
 @each_variant
@@ -716,6 +716,21 @@ def test_nadams_momentum_schedule_follows_iterations():
     now, following = fresh._momentum(10**6), fresh._momentum(10**6 + 1)
     by_gradient, by_mean, *_ = fresh.step_constants(1.0, 10**6)
     assert (by_gradient, by_mean) == pytest.approx((1 - now, following), rel=1e-14)
+
+
+def test_nadam_in_float16_does_not_divide_by_zero():
+    optimizer = Nadam()
+    block = start(optimizer, np.ones(3), dtype="float16")
+    for _ in range(5):
+        values = step(optimizer, block, [0.0, 1e-3, 0.5])
+    assert np.isfinite(values).all()
+    assert values[0] == 1.0
+
+    optimizer = Nadam()
+    precise = start(optimizer, np.ones(1))
+    for _ in range(5):
+        expected = step(optimizer, precise, 0.5)
+    assert values[2] == pytest.approx(expected[0], abs=2e-3)
 
 
 @each_variant

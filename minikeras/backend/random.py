@@ -1,8 +1,8 @@
 """Where every random number of the library comes from.
 
 ``np.random.seed(n)`` at the top of a script must make two runs equal bit for bit, as Keras'
-users expect. So the seed of each generator is drawn from NumPy's global state; the bulk of the numbers then comes from SFC64, which is several times
-faster than NumPy's legacy generator.
+users expect. So the seed of each generator is drawn from NumPy's global state. The bulk of the
+numbers then comes from SFC64, which is several times faster than NumPy's legacy generator.
 """
 
 from __future__ import annotations

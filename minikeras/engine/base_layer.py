@@ -19,6 +19,7 @@ these four methods and `get_config`::
 
 from __future__ import annotations
 
+import _thread
 from collections.abc import Sequence
 from typing import Any
 
@@ -31,6 +32,13 @@ from minikeras.engine.input_spec import InputSpec, Shape
 from minikeras.engine.keywords import check_keywords, stated_input_shape
 from minikeras.utils.generic_utils import to_snake_case
 from minikeras.utils.registry import has_arg
+
+_building = _thread.RLock()
+
+
+def _home(cls: type, name: str) -> type:
+    """Return the class that defines a method of `cls`."""
+    return next(base for base in cls.__mro__ if name in vars(base))
 
 
 class Layer:
@@ -141,7 +149,8 @@ class Layer:
         Returns
         -------
         dx : ndarray, shape of the input, or None
-            None only where ``ctx.needs_input_gradient`` is False.
+            An array that the layer below may overwrite. None only where
+            ``ctx.needs_input_gradient`` is False.
         """
         raise NotImplementedError(
             f"Layer '{self.name}' ({type(self).__name__}) can't be trained: it has no backward "
@@ -160,7 +169,10 @@ class Layer:
                 f"{type(result).__name__}. Return (y, None) if backward needs nothing."
             )
         y, residual = result
-        if self._output_shape is not None and y.shape[-1:] != self._output_shape[-1:]:
+        promised = self._output_shape
+        if promised is not None and (
+            y.shape[-1:] != promised[-1:] or y.ndim != len(promised) or len(y) != len(x)
+        ):
             self._check_output_shape(x, y)
         if self.activity_regularizer is not None:
             ctx.add_loss(self.activity_regularizer(y))
@@ -183,7 +195,8 @@ class Layer:
                 f"{self._described()}: backward returned None, but the layers below need the "
                 "gradient of the input."
             )
-        return dx
+        # The layer below may overwrite what it gets; np.broadcast_to, say, gives what can't be.
+        return dx if dx is None or dx.flags.writeable else dx.copy()
 
     def _described(self) -> str:
         return f"Layer '{self.name}' ({type(self).__name__})"
@@ -208,6 +221,16 @@ class Layer:
         """
         return None
 
+    @property
+    def fused_activation(self) -> Any:
+        """`output_activation`, if `backward_logits` belongs to the class' own forward pass.
+
+        A subclass that overrides `forward` or `backward` alone inherits a `backward_logits` that
+        knows nothing of it.
+        """
+        homes = {_home(type(self), name) for name in ("forward", "backward", "backward_logits")}
+        return self.output_activation if len(homes) == 1 else None
+
     def backward_logits(self, dz: np.ndarray, residual: Any, ctx: Context) -> np.ndarray | None:
         """Like `backpropagate`, from the gradient by the input of `output_activation`."""
         raise NotImplementedError(f"Layer '{self.name}' ends in no activation.")
@@ -230,7 +253,7 @@ class Layer:
                 "layer is called on an array, and layers are put together in a Sequential."
             )
         x = np.asarray(inputs, dtype=self.input_dtype)
-        self.ensure_built(x.shape)
+        self.ensure_built((None, *x.shape[1:]))
         return self.propagate(x, Context(training=bool(training), mask=mask))[0]
 
     def _check_finite(self, array: np.ndarray, what: str) -> None:
@@ -258,22 +281,31 @@ class Layer:
         """
         self.built = True
 
-    def ensure_built(self, input_shape: Sequence[int | None]) -> Shape:
-        """Check `input_shape`, build at the first call, and return the output shape."""
+    def ensure_built(self, input_shape: Sequence[int | None], record: bool = False) -> Shape:
+        """Check `input_shape`, build at the first call, and return the output shape.
+
+        Parameters
+        ----------
+        input_shape : tuple of int or None
+        record : bool
+            Whether these become the `input_shape` and `output_shape` of the layer, as they do in
+            any case when it is built: a container asks for it. Default False.
+        """
         shape = tuple(input_shape)
         self._check_input_shape(shape)
-        if not self.built:
-            self.build(shape)
-            self.built = True
-            self._check_input_shape(shape)
-            if self._initial_weights is not None:
-                self.set_weights(self._initial_weights)
-                self._initial_weights = None
-        if shape != self._input_shape:
-            self._output_shape = tuple(self.compute_output_shape(shape))
-            self._input_shape = shape
-        assert self._output_shape is not None
-        return self._output_shape
+        with _building:  # several threads may meet a layer that is not built
+            if not self.built:
+                record = True
+                self.build(shape)
+                self.built = True
+                self._check_input_shape(shape)
+                if self._initial_weights is not None:
+                    self.set_weights(self._initial_weights)
+                    self._initial_weights = None
+            output_shape = tuple(self.compute_output_shape(shape))
+            if record:
+                self._input_shape, self._output_shape = shape, output_shape
+        return output_shape
 
     def _check_input_shape(self, shape: Shape) -> None:
         problem = self.input_spec.problem(shape) if self.input_spec is not None else None

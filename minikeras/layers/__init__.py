@@ -158,10 +158,5 @@ def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None) ->
             f"A layer is made from a dict with the keys 'class_name' and 'config', not from the "
             f"name {config!r} alone."
         )
-    layer = _registry.deserialize(config, custom_objects)
-    if not isinstance(layer, Layer):
-        raise TypeError(
-            f"The name {config['class_name']!r} was registered for something that is not a layer: "
-            f"it made {layer!r}."
-        )
+    layer: Layer = _registry.deserialize(config, custom_objects)
     return layer

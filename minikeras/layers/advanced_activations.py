@@ -9,7 +9,7 @@ import numpy as np
 
 from minikeras import activations, constraints, initializers, regularizers
 from minikeras.engine import Context, InputSpec, Layer
-from minikeras.engine.base_layer import Shape
+from minikeras.engine.input_spec import Shape
 from minikeras.layers.arguments import axis_number, finite, known_size, positive_int
 from minikeras.ops import activation as ops
 

@@ -6,7 +6,7 @@ import operator
 from typing import Any
 
 from minikeras.engine import Layer
-from minikeras.engine.base_layer import Shape
+from minikeras.engine.input_spec import Shape
 
 
 def positive_int(value: Any, name: str, layer: Layer) -> int:

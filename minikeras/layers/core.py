@@ -12,7 +12,7 @@ import numpy as np
 
 from minikeras import activations, constraints, initializers, regularizers
 from minikeras.engine import Context, InputSpec, Layer
-from minikeras.engine.base_layer import Shape
+from minikeras.engine.input_spec import Shape
 from minikeras.layers.arguments import known_size, positive_int
 from minikeras.layers.dropout import Dropout, SpatialDropout1D, SpatialDropout2D, SpatialDropout3D
 from minikeras.layers.reshaping import Flatten, Permute, RepeatVector, Reshape

@@ -10,7 +10,7 @@ import numpy as np
 
 from minikeras.backend import normalize_data_format
 from minikeras.engine import Context, InputSpec, Layer
-from minikeras.engine.base_layer import Shape
+from minikeras.engine.input_spec import Shape
 from minikeras.layers.arguments import ints, positive_int
 
 

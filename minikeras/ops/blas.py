@@ -13,6 +13,8 @@ it whole.
 
 from __future__ import annotations
 
+import _thread
+import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -81,40 +83,49 @@ class _Threads:
 
     def __init__(self) -> None:
         self._functions: tuple[Callable[[], int], Callable[[int], Any]] | None = None
-        self._lock: Any = None
-        self._users = 0
+        self._searched = False
         self._outside = 1
+        self.forget()
+
+    def forget(self) -> None:
+        """Start without users: at first, and in a forked process, where their threads are gone."""
+        self._lock = _thread.allocate_lock()
+        self._users: set[int] = set()
 
     @property
     def limited(self) -> bool:
         """Whether OpenBLAS is down to one thread at the moment."""
-        return self._users > 0
+        return bool(self._users)
 
     def enter(self) -> None:
         """Go down to one thread, with the first user."""
-        if self._lock is None:
-            import threading
-
-            self._functions = _find_openblas()
-            self._lock = threading.Lock()
-        if self._functions is None:
-            return
-        get_threads, set_threads = self._functions
         with self._lock:
-            if self._users == 0:
+            if not self._searched:
+                self._functions = _find_openblas()
+                self._searched = True
+            if self._functions is None:
+                return
+            get_threads, set_threads = self._functions
+            if not self._users:
                 self._outside = get_threads()
                 if self._outside != 1:
                     set_threads(1)
-            self._users += 1
+            # A set of threads, not a count: what Ctrl-C has kept from leaving leaves next time.
+            self._users.add(_thread.get_ident())
 
     def leave(self) -> None:
         """Go back to what it was, with the last user."""
-        if self._functions is None:
-            return
         with self._lock:
-            self._users -= 1
-            if self._users == 0 and self._outside != 1:
+            self._users.discard(_thread.get_ident())
+            if not self._users and self._functions is not None and self._outside != 1:
                 self._functions[1](self._outside)
+
+    def forked(self) -> None:
+        """Start anew in a child process, with the number of threads from outside of any pass."""
+        limited = self.limited
+        self.forget()
+        if limited and self._functions is not None:
+            self._functions[1](self._outside)
 
 
 class _OneThread:
@@ -128,14 +139,17 @@ class _OneThread:
 
 
 _threads = _Threads()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=lambda: _threads.forked())
 _one_thread = _OneThread()
 
 
 def one_thread() -> _OneThread:
     """Keep the linear algebra library on one thread inside a ``with`` block.
 
-    May be nested, and used by several threads at once: the last to leave restores the number of
-    threads that the first has found. Entering and leaving takes about a microsecond.
+    It goes around a single pass and is not nested. Several threads may use it at once: the last
+    to leave restores the number of threads that the first has found. Entering and leaving takes
+    about a microsecond.
 
     Examples
     --------
@@ -147,6 +161,11 @@ def one_thread() -> _OneThread:
     return _one_thread
 
 
+def restore() -> None:
+    """Leave `one_thread` for good, after an interruption that may have skipped its end."""
+    _threads.leave()
+
+
 def _find_openblas() -> tuple[Callable[[], int], Callable[[int], Any]] | None:
     """Return OpenBLAS' functions to get and set its number of threads, None if it isn't there."""
     import ctypes
@@ -156,7 +175,7 @@ def _find_openblas() -> tuple[Callable[[], int], Callable[[int], Any]] | None:
     folders = (home.parent / "numpy.libs", home / ".dylibs", home / ".libs")
     for file in (file for folder in folders for file in folder.glob("*openblas*")):
         try:
-            library = ctypes.CDLL(str(file))
+            library = ctypes.PyDLL(str(file))  # quick calls: keep the lock
         except OSError:
             continue
         for name in ("scipy_openblas_{}_num_threads64_", "openblas_{}_num_threads"):

@@ -12,11 +12,13 @@ wakes up late or not at all, the calling thread does its part, too, and does not
 
 from __future__ import annotations
 
+import _thread
 import os
 from collections.abc import Callable
 from typing import Any
 
 _helpers: _Helpers | None = None
+_starting = _thread.allocate_lock()
 
 
 def num_threads() -> int:
@@ -182,7 +184,19 @@ def _serve(number: int, jobs: Any) -> None:
 
 def _get_helpers() -> _Helpers:
     """Return the helping threads, started at first use and again in a forked process."""
-    global _helpers
+    global _helpers, _starting
     if _helpers is None or _helpers.pid != os.getpid():
-        _helpers = _Helpers(num_threads() - 1)
+        with _starting:
+            if _helpers is None or _helpers.pid != os.getpid():
+                _helpers = _Helpers(num_threads() - 1)
     return _helpers
+
+
+def _forked() -> None:
+    """Take a new lock in a child process: nobody there would open a closed one."""
+    global _starting
+    _starting = _thread.allocate_lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)

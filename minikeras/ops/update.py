@@ -163,16 +163,23 @@ def nadam(
     beta_2: float,
     epsilon: float,
 ) -> None:
-    """Nadam: ``value -= (by_gradient * gradient + by_mean * ms) / (sqrt(vs) + epsilon)``."""
+    """Nadam: ``value -= (by_gradient * gradient + by_mean * ms) / (sqrt(vs) + epsilon)``.
+
+    The three numbers come multiplied by ``sqrt(1 - beta_2**t)``. Numerator and denominator are
+    brought back by the largest value of that factor's inverse, for in float16 `epsilon` would
+    be rounded to 0.
+    """
+    scale = (1 - beta_2) ** -0.5
     _running_mean_square(vs, gradient, beta_2, scratch)
     np.multiply(gradient, 1 - beta_1, out=scratch)
     ms *= beta_1
     ms += scratch
-    np.multiply(ms, by_mean, out=scratch)
-    gradient *= by_gradient
+    np.multiply(ms, by_mean * scale, out=scratch)
+    gradient *= by_gradient * scale
     gradient += scratch
     np.sqrt(vs, out=scratch)
-    scratch += epsilon
+    scratch *= scale
+    scratch += epsilon * scale
     gradient /= scratch
     value -= gradient
 

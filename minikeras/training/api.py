@@ -11,6 +11,19 @@ import numpy as np
 from minikeras import losses, optimizers
 from minikeras.engine import Context, Layer
 from minikeras.ops.blas import one_thread
+from minikeras.optimizer_base import OptimizerState
+from minikeras.training.arguments import (
+    check_batch_size,
+    check_callbacks,
+    check_epoch,
+    check_verbose,
+    read_only,
+    refuse_steps,
+    scalar_or_list,
+    single,
+    split,
+    unpack_validation,
+)
 from minikeras.training.data import ArraySource, as_array, check_lengths
 from minikeras.training.loop import evaluate_loop, fit_loop, predict_loop
 from minikeras.training.step import Step, resolve_metrics
@@ -19,8 +32,6 @@ from minikeras.training.weighting import standardize_weights
 
 if TYPE_CHECKING:
     from minikeras.callbacks import History
-
-DEFAULT_BATCH_SIZE = 32
 
 
 class Trainer(Layer):
@@ -51,12 +62,19 @@ class Trainer(Layer):
 
         def _accept(self, x: np.ndarray, name: str) -> np.ndarray: ...
 
+        def signature(self) -> tuple:
+            """Return what tells whether layers have been exchanged."""
+
     optimizer: Any = None
     loss: Any = None
+    metrics: Any = None
+    loss_weights: Any = None
+    sample_weight_mode: str | None = None
+    weighted_metrics: Any = None
     stop_training = False
     _step: Step | None = None
     _loss_function: Callable | None = None
-    _has_trained_state = False
+    _optimizer_state: OptimizerState | None = None
 
     def compile(
         self,
@@ -112,30 +130,40 @@ class Trainer(Layer):
                 f"compile got unknown arguments: {sorted(kwargs)}. (Arguments for a TensorFlow "
                 "session have no meaning here.)"
             )
+        sample_weight_mode = single(sample_weight_mode, "sample_weight_mode", self._output_name())
         if sample_weight_mode not in (None, "temporal"):
             raise ValueError(
                 f"sample_weight_mode must be None or 'temporal', got {sample_weight_mode!r}."
             )
         if loss is None:
             raise ValueError("compile needs a loss, such as loss='mse'.")
-        loss_name = _single(loss, "loss", self._output_name())
+        loss_name = single(loss, "loss", self._output_name())
         if isinstance(loss_name, str) and loss_name.lower() in optimizers.NAMES:
             raise ValueError(
                 f"loss={loss_name!r} is the name of an optimizer: compile takes the optimizer "
                 "first, then the loss."
             )
-        self._loss_function = losses.get(loss_name)
-        losses.pair(self._loss_function)
-        self.optimizer = optimizers.get(optimizer)
-        self.loss = loss
-        self.metrics = metrics
-        self.loss_weights = loss_weights
-        self.sample_weight_mode = sample_weight_mode
-        self.weighted_metrics = weighted_metrics
-        self._step = None
-        self._has_trained_state = False
-        if self._is_built():
-            self._ready()
+        loss_function = losses.get(loss_name)
+        losses.pair(loss_function)
+        before = self.__dict__.copy()
+        self.__dict__.update(
+            optimizer=optimizers.get(optimizer),
+            loss=loss,
+            metrics=metrics,
+            loss_weights=loss_weights,
+            sample_weight_mode=sample_weight_mode,
+            weighted_metrics=weighted_metrics,
+            _loss_function=loss_function,
+            _step=None,
+            _optimizer_state=None,
+        )
+        try:
+            if self.built:
+                self._ready()
+        except BaseException:  # a model that was compiled stays as it was
+            self.__dict__.clear()
+            self.__dict__.update(before)
+            raise
 
     @property
     def metrics_names(self) -> list[str]:
@@ -153,7 +181,7 @@ class Trainer(Layer):
         validation_split: float = 0.0,
         validation_data: Any = None,
         shuffle: bool | str = True,
-        class_weight: dict[int, float] | None = None,
+        class_weight: dict | None = None,
         sample_weight: Any = None,
         initial_epoch: int = 0,
         steps_per_epoch: None = None,
@@ -222,28 +250,27 @@ class Trainer(Layer):
         3
         """
         self._need_compiled("fit")
-        _refuse_steps(steps_per_epoch=steps_per_epoch, validation_steps=validation_steps)
-        batch_size = _check_batch_size(batch_size)
-        epochs = _check_epoch(epochs, "epochs")
-        initial_epoch = _check_epoch(initial_epoch, "initial_epoch")
-        callbacks = _check_callbacks(callbacks)
-        if shuffle not in (True, False, "batch"):
+        refuse_steps(steps_per_epoch=steps_per_epoch, validation_steps=validation_steps)
+        batch_size = check_batch_size(batch_size)
+        epochs = check_epoch(epochs, "epochs")
+        initial_epoch = check_epoch(initial_epoch, "initial_epoch")
+        callbacks = check_callbacks(callbacks)
+        if shuffle not in (True, False, None, "batch"):
             raise ValueError(f"shuffle must be True, False or 'batch', got {shuffle!r}.")
-        if verbose not in (0, 1, 2):
-            raise ValueError(f"verbose must be 0, 1 or 2, got {verbose!r}.")
+        check_verbose(verbose, (0, 1, 2))
         arrays = self._standardize(x, y, sample_weight, class_weight)
         held_out = None
         if validation_data is not None:
-            x, y, sample_weight = _unpack_validation(validation_data)
+            x, y, sample_weight = unpack_validation(validation_data)
             held_out = self._standardize(x, y, sample_weight, name="validation ")
         elif validation_split:
-            arrays, held_out = _split(arrays, validation_split)
+            arrays, held_out = split(arrays, validation_split)
         step = self._ready()
         self._warn_if_trainable_changed(step)
         return fit_loop(
             self,
             step,
-            self._source(arrays, batch_size, shuffle),
+            self._source(arrays, batch_size, shuffle or False),
             epochs,
             verbose,
             callbacks,
@@ -277,15 +304,12 @@ class Trainer(Layer):
             The loss; with metrics, a list in the order of `metrics_names`.
         """
         self._need_compiled("evaluate")
-        _refuse_steps(steps=steps)
-        batch_size = _check_batch_size(batch_size)
+        refuse_steps(steps=steps)
+        check_verbose(verbose, (0, 1))
+        batch_size = check_batch_size(batch_size)
         arrays = self._standardize(x, y, sample_weight)
-        step = self._ready()
-        try:
-            results = evaluate_loop(step, self._source(arrays, batch_size), verbose)
-        finally:
-            step.workspace.clear()
-        return _scalar_or_list(results)
+        results = evaluate_loop(self._ready(), self._source(arrays, batch_size), verbose)
+        return scalar_or_list(results)
 
     def predict(
         self, x: Any, batch_size: int | None = None, verbose: int = 0, steps: None = None
@@ -306,10 +330,11 @@ class Trainer(Layer):
         -------
         ndarray, shape (samples, ...)
         """
-        _refuse_steps(steps=steps)
-        batch_size = _check_batch_size(batch_size)
+        refuse_steps(steps=steps)
+        check_verbose(verbose, (0, 1))
+        batch_size = check_batch_size(batch_size)
         x = self._standardize_x(x)
-        if len(x) <= batch_size and not verbose:
+        if len(x) == 0 or (len(x) <= batch_size and not verbose):
             return self._predict_once(x)
         return predict_loop(self, self._source((x, None, None), batch_size), verbose)
 
@@ -318,7 +343,7 @@ class Trainer(Layer):
         x: Any,
         y: Any,
         sample_weight: Any = None,
-        class_weight: dict[int, float] | None = None,
+        class_weight: dict | None = None,
     ) -> float | list[float]:
         """Do a single gradient update on one batch.
 
@@ -336,13 +361,13 @@ class Trainer(Layer):
         arrays = self._standardize(x, y, sample_weight, class_weight)
         step = self._ready()
         step.random.renew()
-        return _scalar_or_list(step.train(*self._convert(arrays)))
+        return scalar_or_list(step.train(*self._convert(arrays)))
 
     def test_on_batch(self, x: Any, y: Any, sample_weight: Any = None) -> float | list[float]:
         """Return the loss and the metrics of one batch, without training. See `train_on_batch`."""
         self._need_compiled("test_on_batch")
         arrays = self._standardize(x, y, sample_weight)
-        return _scalar_or_list(self._ready().test(*self._convert(arrays)))
+        return scalar_or_list(self._ready().test(*self._convert(arrays)))
 
     def predict_on_batch(self, x: Any) -> np.ndarray:
         """Return the model's output for one batch."""
@@ -374,6 +399,7 @@ class Trainer(Layer):
     # How the methods above do it
 
     def _predict_once(self, x: np.ndarray) -> np.ndarray:
+        x = read_only(x)
         if self.input_dtype is not None:
             x = x.astype(self.input_dtype, copy=False)
         with one_thread():
@@ -383,9 +409,10 @@ class Trainer(Layer):
 
     def _ready(self) -> Step:
         """Return the compiled step, made at first use after `compile` or a change of layers."""
-        self._need_compiled("this")
+        self._need_compiled("it")
+        self._notice_changes()
         if self._step is None:
-            if not self._is_built():
+            if not self.built:
                 raise RuntimeError(
                     "The model's input shape is not known yet: give the first layer an "
                     "input_shape, or call fit or predict on data first."
@@ -397,13 +424,19 @@ class Trainer(Layer):
                 self,
                 self.optimizer,
                 self._loss_function,
-                float(_single(factor, "loss_weights", name)),
+                float(single(factor, "loss_weights", name)),
                 self._resolve(self.metrics),
                 self._resolve(self.weighted_metrics),
-                keep_optimizer_state=self._has_trained_state,
+                previous=self._optimizer_state,
             )
-            self._has_trained_state = True
+            self._optimizer_state = self._step.state
         return self._step
+
+    def _notice_changes(self) -> None:
+        """Drop the compiled step, and work out the shapes anew, if layers have been exchanged."""
+        if self._step is not None and self._step.signature != self.signature():
+            self.build(self.input_shape)
+            self._step = None
 
     def _resolve(self, identifiers: Any) -> list[tuple[str, Callable]]:
         assert self._loss_function is not None
@@ -418,8 +451,8 @@ class Trainer(Layer):
                 "model.compile(optimizer, loss) first."
             )
 
-    def _is_built(self) -> bool:
-        return self.built
+    def _input_name(self) -> str | None:
+        return self.input_names[0] if self.layers else None
 
     def _output_name(self) -> str | None:
         return self.output_names[0] if self.layers else None
@@ -428,33 +461,45 @@ class Trainer(Layer):
         """Return `x` as an array that fits the model, building the model at first sight of data."""
         if x is None:
             raise ValueError(f"{name} is None: pass an array of shape (samples, ...).")
-        return self._accept(as_array(x, name, self.input_names[0] if self.layers else None), name)
+        return self._accept(as_array(x, name, self._input_name()), name)
 
     def _standardize(
         self,
         x: Any,
         y: Any,
         sample_weight: Any = None,
-        class_weight: dict[int, float] | None = None,
+        class_weight: dict | None = None,
         name: str = "",
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
         """Check inputs, targets and weights against the model and each other."""
         assert self._loss_function is not None
-        x = self._standardize_x(x, f"{name}x")
-        if y is None:
-            raise ValueError(f"{name}y is None: the loss needs targets.")
+        self._notice_changes()
+        if x is None or y is None:
+            missing = "x" if x is None else "y"
+            raise ValueError(f"{name}{missing} is None: pass an array of shape (samples, ...).")
+        x = as_array(x, f"{name}x", self._input_name())
         y = as_array(y, f"{name}y", self._output_name())
-        if y.ndim == len(self.output_shape) - 1 and self.output_shape[-1] == 1:
-            y = y[..., np.newaxis]
-        check_lengths(x, y)
+        check_lengths(x, y, name=name)
         if len(x) == 0:
             raise ValueError(f"{name}x and {name}y hold no samples.")
-        check_targets(self._loss_function, y, self.output_shape)
+        x = self._accept(x, f"{name}x")
+        if y.ndim == len(self.output_shape) - 1 and self.output_shape[-1] == 1:
+            y = y[..., np.newaxis]
+        check_targets(self._loss_function, y, self.output_shape, name=name)
         if self._loss_function is losses.sparse_categorical_crossentropy:
-            check_labels(y, self.output_shape[-1] or 1)
+            check_labels(y, self.output_shape[-1] or 1, name=name)
         if sample_weight is not None:
             sample_weight = as_array(sample_weight, f"{name}sample_weight", self._output_name())
-        weights = standardize_weights(y, sample_weight, class_weight, self.sample_weight_mode)
+        if isinstance(class_weight, dict) and self._output_name() in class_weight:
+            class_weight = single(class_weight, "class_weight", self._output_name())
+        weights = standardize_weights(
+            y,
+            sample_weight,
+            class_weight,
+            self.sample_weight_mode,
+            name=name,
+            output_rank=len(self.output_shape),
+        )
         return x, y, weights
 
     def _source(self, arrays: tuple, batch_size: int, shuffle: bool | str = False) -> ArraySource:
@@ -464,7 +509,7 @@ class Trainer(Layer):
         )
 
     def _convert(self, arrays: tuple) -> tuple:
-        x, y, weights = arrays
+        x, y, weights = map(read_only, arrays)
         if self.input_dtype is not None:
             x = x.astype(self.input_dtype, copy=False)
         dtype = self._target_dtype()
@@ -483,81 +528,3 @@ class Trainer(Layer):
                 "only when the model is compiled again.",
                 stacklevel=3,
             )
-
-
-def _single(value: Any, what: str, output_name: str | None) -> Any:
-    """Unwrap a list or dict of one entry, which Keras takes for models of several outputs."""
-    if isinstance(value, dict):
-        if "class_name" in value:
-            return value
-        if list(value) != [output_name]:
-            raise ValueError(
-                f"{what} was given as a dict with the keys {list(value)}, but this model has one "
-                f"output, '{output_name}'."
-            )
-        return value[output_name]
-    if isinstance(value, (list, tuple)):
-        if len(value) != 1:
-            raise ValueError(
-                f"{what} was given as a list of {len(value)} entries, but a Sequential model has "
-                "one output."
-            )
-        return value[0]
-    return value
-
-
-def _unpack_validation(data: Any) -> tuple[Any, Any, Any]:
-    if not isinstance(data, (tuple, list)) or len(data) not in (2, 3):
-        raise ValueError(
-            "validation_data must be a tuple (x, y) or (x, y, sample_weight), got "
-            f"{type(data).__name__}{f' of length {len(data)}' if hasattr(data, '__len__') else ''}."
-        )
-    return (*data, None)[:3]
-
-
-def _split(arrays: tuple, share: float) -> tuple[tuple, tuple]:
-    """Cut the last `share` of the samples off."""
-    samples = len(arrays[0])
-    if not 0 < share < 1:
-        raise ValueError(f"validation_split must be from 0 up to but not including 1, got {share}.")
-    cut = int(samples * (1.0 - share))
-    if cut in (0, samples):
-        raise ValueError(
-            f"validation_split={share} of {samples} samples leaves {cut} for training and "
-            f"{samples - cut} for validation; both need at least one."
-        )
-    first = tuple(None if a is None else a[:cut] for a in arrays)
-    return first, tuple(None if a is None else a[cut:] for a in arrays)
-
-
-def _check_batch_size(batch_size: int | None) -> int:
-    if batch_size is None:
-        return DEFAULT_BATCH_SIZE
-    if isinstance(batch_size, bool) or int(batch_size) != batch_size or batch_size < 1:
-        raise ValueError(f"batch_size must be an int greater than 0, got {batch_size!r}.")
-    return int(batch_size)
-
-
-def _check_epoch(value: Any, name: str) -> int:
-    if isinstance(value, (bool, str)) or int(value) != value or value < 0:
-        raise ValueError(f"{name} must be an int of at least 0, got {value!r}.")
-    return int(value)
-
-
-def _check_callbacks(callbacks: Iterable[Any] | None) -> list[Any]:
-    if hasattr(callbacks, "set_params") or isinstance(callbacks, type):
-        raise TypeError(f"callbacks must be a list: callbacks=[{callbacks!r}].")
-    return list(callbacks or ())
-
-
-def _refuse_steps(**steps: Any) -> None:
-    for name, value in steps.items():
-        if value is not None:
-            raise ValueError(
-                f"{name} is for generators, which are not supported yet; with arrays, the number "
-                "of steps follows from batch_size."
-            )
-
-
-def _scalar_or_list(results: list[float]) -> float | list[float]:
-    return results[0] if len(results) == 1 else results

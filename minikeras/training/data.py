@@ -122,14 +122,15 @@ def fit_shape(
     )
     if not fits:
         raise ValueError(
-            f"{name} does not fit layer '{layer}': expected shape {_readable(expected)}, got "
+            f"{name} does not fit layer '{layer}': expected shape {readable_shape(expected)}, got "
             f"{array.shape}.{_shape_hint(array.shape, expected)}"
         )
     return array
 
 
-def _readable(shape: Sequence[int | None]) -> str:
-    sizes = ["samples", *("any" if n is None else str(n) for n in shape[1:])]
+def readable_shape(shape: Sequence[int | None]) -> str:
+    """Return a shape as errors word it, as ``'(samples, any, 3)'``."""
+    sizes = ["samples", *("any" if n is None else str(n) for n in shape[1:])][: len(shape)]
     return f"({', '.join(sizes)}{',' if len(sizes) == 1 else ''})"
 
 
@@ -152,14 +153,20 @@ def _shape_hint(shape: tuple[int, ...], expected: tuple[int | None, ...]) -> str
     return ""
 
 
-def check_lengths(x: np.ndarray, y: np.ndarray | None, weights: np.ndarray | None = None) -> None:
-    """Raise ValueError unless all have one entry per sample."""
-    for array, name in ((y, "y"), (weights, "sample_weight")):
-        if array is not None and len(array) != len(x):
-            raise ValueError(
-                f"x and {name} must have the same number of samples: x has {len(x)} (shape "
-                f"{x.shape}), {name} has {len(array)} (shape {array.shape})."
-            )
+def check_lengths(x: np.ndarray, y: np.ndarray, name: str = "") -> None:
+    """Raise ValueError unless inputs and targets have the same number of samples.
+
+    Parameters
+    ----------
+    x, y : ndarray
+    name : str
+        What stands before their names in the error, as ``'validation '``.
+    """
+    if len(x) != len(y):
+        raise ValueError(
+            f"{name}x and {name}y must have the same number of samples: {name}x has {len(x)} "
+            f"(shape {x.shape}), {name}y has {len(y)} (shape {y.shape})."
+        )
 
 
 class ArraySource:
@@ -179,7 +186,8 @@ class ArraySource:
 
     Notes
     -----
-    A batch is memory of the source: it is valid until the next one is asked for. The order of an
+    A batch is memory of the source, or a part of the user's own arrays: it can't be written to,
+    and is valid until the next one is asked for. The order of an
     epoch is drawn as in Keras by ``np.random.shuffle``, but starts from the natural one each time,
     so that training on in a second `fit` equals a longer first one.
 
@@ -202,16 +210,17 @@ class ArraySource:
     ) -> None:
         self.samples = len(x)
         self.batch_size = batch_size
-        self.steps = -(-self.samples // batch_size)
+        self._rows = max(1, min(batch_size, self.samples))
+        self.steps = -(-self.samples // self._rows)
         self.shuffle = shuffle
         self._order = np.arange(self.samples) if shuffle else None
         self._columns = [
-            None if array is None else _Column(array, dtype, min(batch_size, self.samples))
+            None if array is None else _Column(array, dtype, self._rows)
             for array, dtype in ((x, x_dtype), (y, y_dtype), (weights, None))
         ]
 
     def arrays(self) -> list[np.ndarray]:
-        """Return inputs, targets and weights (ones if there are none), for callbacks."""
+        """Return inputs, targets and weights (ones if there are none), for callbacks to read."""
         x, y, weights = (None if c is None else c.array for c in self._columns)
         assert x is not None
         assert y is not None
@@ -221,8 +230,8 @@ class ArraySource:
         """Yield the batches of one epoch."""
         if self._order is not None:
             self._reorder()
-        for start in range(0, self.samples, self.batch_size):
-            stop = min(start + self.batch_size, self.samples)
+        for start in range(0, self.samples, self._rows):
+            stop = min(start + self._rows, self.samples)
             rows = slice(start, stop) if self._order is None else self._order[start:stop]
             count = stop - start
             x, y, weights = (None if c is None else c.take(rows, count) for c in self._columns)
@@ -235,8 +244,8 @@ class ArraySource:
         if self.shuffle != "batch":
             np.random.shuffle(self._order)
             return
-        whole = self.samples - self.samples % self.batch_size
-        np.random.shuffle(self._order[:whole].reshape(-1, self.batch_size))
+        whole = self.samples - self.samples % self._rows
+        np.random.shuffle(self._order[:whole].reshape(-1, self._rows))
 
 
 class _Column:
@@ -244,7 +253,7 @@ class _Column:
 
     def __init__(self, array: np.ndarray, dtype: Any, batch_size: int) -> None:
         # np.take would copy a whole array that is not contiguous, at every batch.
-        self.array = np.ascontiguousarray(array)
+        self.array = _read_only(np.ascontiguousarray(array))
         self.convert = dtype is not None and self.array.dtype != dtype
         shape = (batch_size, *array.shape[1:])
         self.taken = np.empty(shape, array.dtype)
@@ -259,4 +268,11 @@ class _Column:
         if self.convert:
             self.converted[:count] = batch
             batch = self.converted[:count]
-        return batch
+        return _read_only(batch)
+
+
+def _read_only(array: np.ndarray) -> np.ndarray:
+    """Return a view that can't be written to: what a layer spoils would be the user's data."""
+    view = array.view()
+    view.flags.writeable = False
+    return view

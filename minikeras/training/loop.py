@@ -9,8 +9,9 @@ import numpy as np
 
 from minikeras import callbacks as cb
 from minikeras.engine import Context, Workspace
-from minikeras.ops.blas import one_thread
+from minikeras.ops.blas import one_thread, restore
 from minikeras.training.step import Step
+from minikeras.utils.progress import Bar
 
 
 def fit_loop(
@@ -71,6 +72,7 @@ def fit_loop(
         hooks("on_train_end", {})
     finally:
         # Reached by Ctrl-C too: the history keeps the epochs that were completed.
+        restore()
         if progress is not None:
             progress.close()
         step.workspace.clear()
@@ -93,34 +95,46 @@ def _train_epoch(model: Any, step: Step, source: Any, hooks: cb.CallbackList) ->
 def evaluate_loop(step: Step, source: Any, verbose: int = 0) -> list[float]:
     """Return the loss and the metrics over all batches, weighted by their sizes."""
     totals = [0.0] * len(step.names)
-    bar = cb.Bar(source.samples) if verbose else None
-    for x, y, weights in source.batches():
-        results = step.test(x, y, weights)
-        totals = [total + result * len(x) for total, result in zip(totals, results, strict=True)]
-        if bar is not None:
+    workspace = Workspace()
+    with _bar(source, verbose) as bar:
+        for x, y, weights in source.batches():
+            results = step.test(x, y, weights, workspace)
+            totals = [t + result * len(x) for t, result in zip(totals, results, strict=True)]
             bar.add(len(x), {})
-    if bar is not None:
-        bar.close({})
     return [total / max(1, source.samples) for total in totals]
 
 
 def predict_loop(model: Any, source: Any, verbose: int = 0) -> np.ndarray:
     """Return the model's output for all batches, in one array."""
-    bar = cb.Bar(source.samples) if verbose else None
     workspace = Workspace()
     result: np.ndarray | None = None
     done = 0
-    for x, _, _ in source.batches():
-        workspace.begin(x.shape)
-        with one_thread():
-            y, _ = model.propagate(x, Context(workspace=workspace))
-        if result is None:
-            result = np.empty((source.samples, *y.shape[1:]), y.dtype)
-        result[done : done + len(x)] = y
-        done += len(x)
-        if bar is not None:
+    with _bar(source, verbose) as bar:
+        for x, _, _ in source.batches():
+            workspace.begin(x.shape)
+            with one_thread():
+                y, _ = model.propagate(x, Context(workspace=workspace))
+            if result is None:
+                result = np.empty((source.samples, *y.shape[1:]), y.dtype)
+            result[done : done + len(x)] = y
+            done += len(x)
             bar.add(len(x), {})
-    if bar is not None:
-        bar.close({})
     assert result is not None
     return result
+
+
+class _NoBar:
+    """What stands for a progress bar where none is wanted."""
+
+    def __enter__(self) -> _NoBar:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        return None
+
+    def add(self, count: int, values: dict[str, float]) -> None:
+        """Show nothing."""
+
+
+def _bar(source: Any, verbose: int) -> Bar | _NoBar:
+    return Bar(source.samples) if verbose else _NoBar()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +14,7 @@ from minikeras.backend.store import WeightStore
 from minikeras.backend.variables import Variable
 from minikeras.engine import Context, Workspace
 from minikeras.ops.blas import one_thread
-from minikeras.optimizers import Optimizer
+from minikeras.optimizer_base import Optimizer, OptimizerState
 from minikeras.training.weighting import coefficients
 
 
@@ -30,13 +31,17 @@ class Step:
     metric_list, weighted_metric_list : list of (str, callable)
         Names and functions; the latter count samples by their weights and are reported with
         ``weighted_`` before their name.
-    keep_optimizer_state : bool
-        Whether the optimizer goes on with the weights it knows. Default False: from zero.
+    previous : OptimizerState, optional
+        What the optimizer kept of the weights before layers were added or taken away.
 
     Attributes
     ----------
     random : RandomSource
         Random numbers of training passes, to be renewed for each epoch.
+    state : OptimizerState
+        What the optimizer keeps of the weights.
+    signature : tuple
+        What the model was made of; another one asks for another step.
     names : list of str
         What `train` and `test` return: ``'loss'`` and the metrics.
     """
@@ -49,7 +54,7 @@ class Step:
         loss_weight: float,
         metric_list: list[tuple[str, Callable]],
         weighted_metric_list: list[tuple[str, Callable]],
-        keep_optimizer_state: bool = False,
+        previous: OptimizerState | None = None,
     ) -> None:
         self.model = model
         self.optimizer = optimizer
@@ -57,25 +62,37 @@ class Step:
         self.loss_weight = loss_weight
         self.metrics = [(fn, False) for _, fn in metric_list]
         self.metrics += [(fn, True) for _, fn in weighted_metric_list]
-        self.names = ["loss", *(name for name, _ in metric_list)]
-        self.names += [f"weighted_{name}" for name, _ in weighted_metric_list]
-        self.fused_backward = losses.fused_backward(loss, model.output_activation)
+        self.names = _numbered(
+            ["loss"]
+            + [name for name, _ in metric_list]
+            + [f"weighted_{name}" for name, _ in weighted_metric_list]
+        )
+        self.signature = model.signature()
+        self.fused_backward = losses.fused_backward(loss, model.fused_activation)
         self.trainable: list[Variable] = model.trainable_weights
         self.store = WeightStore(self.trainable)
         self.regularized = [w for w in model.weights if w.regularizer is not None]
         self.constrained = [w for w in self.trainable if w.constraint is not None]
         self.workspace = Workspace()
+        self._training = _thread.allocate_lock()
         self.random = RandomSource()
         self._equal: dict[Any, np.ndarray] = {}
-        optimizer.build(self.store.blocks, keep_state=keep_optimizer_state)
+        self.state = optimizer.build(self.store.blocks, previous)
 
     def train(self, x: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> list[float]:
         """Do one gradient update on a batch, and return the loss and the metrics before it."""
-        with one_thread():
-            results = self.compute_gradients(x, y, weights)
-            self.optimizer.apply_gradients()
-            for weight in self.constrained:
-                weight.assign(weight.constraint(weight.value))
+        if not self._training.acquire(blocking=False):
+            raise RuntimeError(
+                f"Model '{self.model.name}' is being trained by another thread at the moment."
+            )
+        try:
+            with one_thread():
+                results = self.compute_gradients(x, y, weights)
+                self.optimizer.apply_gradients(self.state)
+                for weight in self.constrained:
+                    weight.assign(weight.constraint(weight.value))
+        finally:
+            self._training.release()
         return results
 
     def compute_gradients(
@@ -92,13 +109,21 @@ class Step:
         )
         y_pred, residual = self.model.propagate(x, ctx)
         loss, share = self._loss(y, y_pred, weights, ctx)
+        results = [loss, *self._metrics(y, y_pred, weights, ctx)]
         self._backward(y, y_pred, share, residual, ctx)
-        return [loss, *self._metrics(y, y_pred, weights, ctx)]
+        return results
 
-    def test(self, x: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> list[float]:
-        """Return the loss and the metrics of a batch."""
-        self.workspace.begin(("test", x.shape))
-        ctx = Context(workspace=self.workspace)
+    def test(
+        self,
+        x: np.ndarray,
+        y: np.ndarray,
+        weights: np.ndarray | None,
+        workspace: Workspace | None = None,
+    ) -> list[float]:
+        """Return the loss and the metrics of a batch. Several threads may test at once."""
+        if workspace is not None:
+            workspace.begin(x.shape)
+        ctx = Context(workspace=workspace)
         with one_thread():
             y_pred, _ = self.model.propagate(x, ctx)
             loss, _ = self._loss(y, y_pred, weights, ctx)
@@ -121,7 +146,9 @@ class Step:
         """Return the metrics of a prediction."""
         results = []
         for fn, weighted in self.metrics:
-            score = np.asarray(fn(y, y_pred))
+            # The library's own metrics keep nothing; others may, and get memory of their own.
+            own = getattr(fn, "__module__", "").startswith("minikeras.")
+            score = np.asarray(fn(y, y_pred if own else y_pred.copy()))
             by = weights if weighted else None
             if score.ndim == 0:
                 results.append(float(score))
@@ -159,8 +186,22 @@ class Step:
         if found is None:
             if len(self._equal) > 64:
                 self._equal.clear()
-            found = self._equal[shape, dtype] = coefficients(shape, dtype)
+            found = coefficients(shape, dtype)
+            found.flags.writeable = False  # a loss of the user's gets it, and must not change it
+            self._equal[shape, dtype] = found
         return found
+
+
+def _numbered(names: list[str]) -> list[str]:
+    """Tell equal names apart as Keras does: the second gets ``_1`` behind it."""
+    found: list[str] = []
+    for name in names:
+        candidate, number = name, 0
+        while candidate in found:
+            number += 1
+            candidate = f"{name}_{number}"
+        found.append(candidate)
+    return found
 
 
 def _weighted_sum(score: np.ndarray, share: np.ndarray) -> float:

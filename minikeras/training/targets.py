@@ -8,10 +8,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from minikeras import losses
+from minikeras.training.data import readable_shape
 
 
 def check_targets(
-    loss: Callable, y_true: np.ndarray | tuple[int, ...], output_shape: tuple[int | None, ...]
+    loss: Callable,
+    y_true: np.ndarray | tuple[int, ...],
+    output_shape: tuple[int | None, ...],
+    name: str = "",
 ) -> None:
     """Check that targets have the shape that a loss compares with a model's output.
 
@@ -25,6 +29,8 @@ def check_targets(
         The targets or their shape. ``(samples,)`` passes for ``(samples, 1)``.
     output_shape : tuple
         Shape of the model's output, with None for the batch and for what varies.
+    name : str
+        What stands before "targets" in the error, as ``'validation '``.
 
     Raises
     ------
@@ -46,7 +52,7 @@ def check_targets(
     are_labels = _fits(shape, labels_shape) or _fits(shape, (*labels_shape, 1))
     if loss is losses.sparse_categorical_crossentropy:
         fits = are_labels
-        wanted = f"integer labels of shape {_wording((*labels_shape, 1))}"
+        wanted = f"integer labels of shape {readable_shape((*labels_shape, 1))}"
         if _fits(shape, output_shape):
             hint = (
                 "If they are one-hot, use loss='categorical_crossentropy', or turn them into "
@@ -54,7 +60,7 @@ def check_targets(
             )
     elif loss is losses.categorical_crossentropy:
         fits = _fits(shape, output_shape) and units != 1
-        wanted = f"one-hot targets of shape {_wording(output_shape)}"
+        wanted = f"one-hot targets of shape {readable_shape(output_shape)}"
         if units == 1:
             hint = (
                 "A single unit cannot tell classes apart: use loss='binary_crossentropy' with a "
@@ -72,8 +78,8 @@ def check_targets(
         hint = "The output has more axes than the targets: is a Flatten layer missing?"
     if not fits:
         raise ValueError(
-            f"The loss {loss.__name__} expects {wanted}: the targets have shape "
-            f"{_wording(shape)}, the model's output {_wording(output_shape)}. {hint}"
+            f"The loss {loss.__name__} expects {wanted}: the {name}targets have shape "
+            f"{readable_shape(shape)}, the model's output {readable_shape(output_shape)}. {hint}"
         )
 
 
@@ -83,12 +89,7 @@ def _fits(shape: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:
     return len(shape) == len(wanted) and all(b is None or a == b for a, b in sizes)
 
 
-def _wording(shape: tuple[int | None, ...]) -> str:
-    names = ["samples", *("any" if n is None else str(n) for n in shape[1:])][: len(shape)]
-    return f"({', '.join(names)}{',' if len(names) == 1 else ''})"
-
-
-def check_labels(y_true: ArrayLike, classes: int) -> None:
+def check_labels(y_true: ArrayLike, classes: int, name: str = "") -> None:
     """Check that labels are whole numbers from 0 to ``classes - 1``.
 
     Parameters
@@ -96,6 +97,8 @@ def check_labels(y_true: ArrayLike, classes: int) -> None:
     y_true : array of any shape
     classes : int
         The number of units of the model's output.
+    name : str
+        What stands before "labels" in the error, as ``'validation '``.
 
     Raises
     ------
@@ -115,7 +118,7 @@ def check_labels(y_true: ArrayLike, classes: int) -> None:
         return
     low, high = labels.min(), labels.max()
     top = f"{classes - 1} (the output has {classes} unit{'s' * (classes != 1)})"
-    wanted = f"sparse_categorical_crossentropy expects labels from 0 to {top}"
+    wanted = f"sparse_categorical_crossentropy expects {name}labels from 0 to {top}"
     if not (low >= 0 and high < classes):
         hint = "Give the last layer one unit for each class, or correct the labels."
         if classes == 1:

@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from minikeras.training.data import check_finite
+
 
 def coefficients(
     shape: tuple[int, ...],
@@ -72,6 +74,8 @@ def standardize_weights(
     sample_weight: np.ndarray | None = None,
     class_weight: Mapping[int, float] | None = None,
     mode: str | None = None,
+    output_rank: int | None = None,
+    name: str = "",
 ) -> np.ndarray | None:
     """Merge sample weights and class weights into one array, checked against the targets.
 
@@ -85,6 +89,11 @@ def standardize_weights(
         Class index to weight, for every class that occurs.
     mode : {None, 'temporal'}
         `sample_weight_mode` of `compile`.
+    output_rank : int, optional
+        How many axes the model's output has. Where it has a time axis, targets of shape
+        ``(samples, steps)`` are labels of steps. Default: as many as `y`.
+    name : str
+        What stands before "sample_weight" in errors, as ``'validation '``.
 
     Returns
     -------
@@ -94,23 +103,26 @@ def standardize_weights(
     Raises
     ------
     ValueError
-        If a shape does not fit or a class has no weight.
+        If a shape does not fit, a sample's weight is NaN or infinite, or a class has no weight.
     """
     weights = None
+    has_steps = y.ndim > 2 or (y.ndim == 2 and output_rank is not None and output_rank > 2)
     if sample_weight is not None:
-        weights = _check_sample_weight(sample_weight, y, mode)
+        weights = _check_sample_weight(sample_weight, y, mode, has_steps, name)
     if class_weight is not None:
-        per_class = _class_weights(y, class_weight, mode)
+        per_class = _class_weights(y, class_weight, mode == "temporal" or has_steps)
         weights = per_class if weights is None else weights * per_class
     return weights
 
 
-def _check_sample_weight(weights: np.ndarray, y: np.ndarray, mode: str | None) -> np.ndarray:
+def _check_sample_weight(
+    weights: np.ndarray, y: np.ndarray, mode: str | None, has_steps: bool, name: str
+) -> np.ndarray:
     if mode == "temporal":
-        if y.ndim < 3:
+        if not has_steps:
             raise ValueError(
                 "sample_weight_mode='temporal' needs targets with a time axis, of shape (samples, "
-                f"steps, ...); got targets of shape {y.shape}."
+                f"steps, ...); got {name}targets of shape {y.shape}."
             )
         wanted, hint = y.shape[:2], ""
     else:
@@ -118,19 +130,20 @@ def _check_sample_weight(weights: np.ndarray, y: np.ndarray, mode: str | None) -
         hint = " For one weight per time step, compile with sample_weight_mode='temporal'."
     if weights.shape != wanted:
         raise ValueError(
-            f"sample_weight must have shape {wanted} for targets of shape {y.shape}, got "
+            f"{name}sample_weight must have shape {wanted} for targets of shape {y.shape}, got "
             f"{weights.shape}.{hint}"
         )
+    check_finite(weights, f"{name}sample_weight")
     return weights
 
 
-def _class_weights(y: np.ndarray, table: Mapping[int, float], mode: str | None) -> np.ndarray:
+def _class_weights(y: np.ndarray, table: Mapping[int, float], has_steps: bool) -> np.ndarray:
     if not isinstance(table, Mapping):
         raise TypeError(
             "class_weight must be a dict of class index to weight (of a list of weights, "
             f"dict(enumerate(weights)) makes one); got {type(table).__name__}."
         )
-    if mode == "temporal" or y.ndim > 2:
+    if has_steps:
         raise ValueError(
             f"class_weight needs targets with one class per sample, got targets of shape "
             f"{y.shape}. Use sample_weight instead."

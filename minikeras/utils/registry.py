@@ -164,6 +164,15 @@ class Registry:
             "made known by its name in custom_objects."
         )
 
+    def _checked(self, made: Any, config: Any) -> Any:
+        """Return `made`, if it is of this kind: a custom object may be anything."""
+        if self.base is not None and not isinstance(made, self.base):
+            raise TypeError(
+                f"{config!r} was to name one {self.kind}, an instance of {self.base.__name__}, but "
+                f"it made {made!r}."
+            )
+        return made
+
     def _made(self, found: Any) -> Any:
         """Call a class or a factory; return anything else as it is."""
         if isinstance(found, type) or any(found is factory for factory in self._factories):
@@ -191,7 +200,7 @@ class Registry:
             Names that are known in this call only.
         """
         if isinstance(config, str):
-            return self._made(self.lookup(config, custom_objects))
+            return self._checked(self._made(self.lookup(config, custom_objects)), config)
         if not (
             isinstance(config, Mapping)
             and isinstance(config.get("class_name"), str)
@@ -202,7 +211,7 @@ class Registry:
                 f"and 'config' (a dict); got {config!r}."
             )
         found = self.lookup(config["class_name"], custom_objects)
-        return _from_config(found, config["config"], custom_objects)
+        return self._checked(_from_config(found, config["config"], custom_objects), config)
 
 
 def _from_config(

@@ -42,7 +42,7 @@ def swish_backward(dy, x):
 @pytest.mark.parametrize("activation", [None, "softmax"])
 def test_dense_does_what_every_layer_does(shape, use_bias, activation):
     layer = check_layer(Dense(3, activation, use_bias=use_bias), shape)
-    assert layer.output_shape == (*shape[:-1], 3)
+    assert layer.output_shape == (None, *shape[1:-1], 3)
     assert len(layer.weights) == 1 + use_bias
     assert layer.count_params() == 3 * shape[-1] + 3 * use_bias
 

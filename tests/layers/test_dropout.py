@@ -156,7 +156,7 @@ def test_bad_argument(make, message):
 @pytest.mark.parametrize(
     ("noise_shape", "message"),
     [
-        ((None, 1), r"'dropout_1' \(Dropout\): expected ndim=2 .* found ndim=3.*\(2, 3, 4\)"),
+        ((None, 1), r"'dropout_1' \(Dropout\): expected ndim=2 .* found ndim=3.*\(None, 3, 4\)"),
         ((None, 2, 1), r"expected axis 1 to have size 2, found 3"),
     ],
 )

@@ -221,7 +221,7 @@ def test_what_is_no_layer(config, message):
 
 def test_custom_object_that_is_no_layer():
     config = {"class_name": "dict", "config": {}}
-    with pytest.raises(TypeError, match="'dict' was registered for something that is not a layer"):
+    with pytest.raises(TypeError, match="'dict'.*was to name one layer"):
         layers.deserialize(config, custom_objects={"dict": dict})
 
 

@@ -1,5 +1,6 @@
 """Who sets the number of OpenBLAS' threads, and that it is always set back."""
 
+import os
 import threading
 
 import numpy as np
@@ -69,9 +70,6 @@ def library(monkeypatch):
 def test_one_thread_inside_and_the_old_number_outside(library):
     with blas.one_thread():
         assert library.threads == 1
-        with blas.one_thread():
-            assert library.threads == 1
-        assert library.threads == 1
     assert library.threads == 4
 
 
@@ -128,3 +126,27 @@ def test_the_real_library_is_found_where_numpy_brings_it():
 
     with blas.one_thread():
         assert get_threads() == 1
+
+
+def test_an_interrupted_pass_is_made_good_by_the_next(library):
+    blas._threads.enter()  # and Ctrl-C comes before the end
+
+    with blas.one_thread():
+        assert library.threads == 1
+    assert library.threads == 4
+
+    blas._threads.enter()
+    blas.restore()
+    assert library.threads == 4
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_process_forked_in_the_middle_of_a_pass_starts_anew(library):
+    with blas.one_thread(), blas._threads._lock:
+        child = os.fork()
+        if child == 0:
+            ok = library.threads == 4
+            with blas.one_thread():
+                ok = ok and library.threads == 1
+            os._exit(0 if ok and library.threads == 4 else 1)
+        assert os.waitpid(child, 0)[1] == 0

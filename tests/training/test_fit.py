@@ -647,3 +647,123 @@ def test_classes_and_probabilities():
     assert several.predict_classes(x).tolist() == [1, 0]
     assert np.array_equal(several.predict_proba(x), x)
     assert one.predict_classes(np.array([[0.2], [0.7]])).tolist() == [[0], [1]]
+
+
+def test_what_a_metric_keeps_is_its_own():
+    kept = []
+
+    def keep(y_true, y_pred):
+        kept.append(y_pred)
+        return np.zeros(len(y_pred))
+
+    model = linear_model(metrics=[keep])
+    x, y = regression(40)
+    model.evaluate(x, y, batch_size=10, verbose=0)
+
+    np.testing.assert_allclose(np.concatenate(kept), model.predict(x), rtol=1e-6)
+
+
+def test_nobody_writes_to_the_users_data():
+    def spoil(y_true, y_pred):
+        y_true *= 0
+        return np.zeros(len(y_pred))
+
+    model = linear_model(metrics=[spoil])
+    x, y = (a.astype("float32") for a in regression(8))
+    before = y.copy()
+
+    for call in (model.evaluate, model.train_on_batch, model.fit):
+        with pytest.raises(ValueError, match="read-only"):
+            call(x, y, **({} if call == model.train_on_batch else {"verbose": 0}))
+    assert np.array_equal(y, before)
+
+
+def test_a_failed_compile_changes_nothing():
+    model = linear_model()
+    optimizer = model.optimizer
+
+    with pytest.raises(ValueError, match="Unknown metric"):
+        model.compile("adam", "mae", metrics=["nope"])
+
+    assert model.optimizer is optimizer
+    assert model.loss == "mse"
+    model.fit(*regression(), verbose=0)
+    fresh = Sequential([Dense(1, input_dim=4)])
+    with pytest.raises(ValueError, match="Unknown metric"):
+        fresh.compile("adam", "mae", metrics=["nope"])
+    with pytest.raises(RuntimeError, match="must be compiled"):
+        fresh.fit(*regression())
+
+
+def test_equal_names_of_metrics_are_numbered():
+    model = linear_model(metrics=["mse", "mse"], weighted_metrics=["mse"])
+
+    assert model.metrics_names == [
+        "loss",
+        "mean_squared_error",
+        "mean_squared_error_1",
+        "weighted_mean_squared_error",
+    ]
+
+
+def test_a_failed_first_fit_builds_nothing():
+    model = Sequential([Dense(1)])
+    model.compile("sgd", "mse")
+
+    with pytest.raises(ValueError, match="same number of samples"):
+        model.fit(np.ones((4, 7)), np.ones(5), verbose=0)
+
+    assert not model.built
+    model.fit(np.ones((4, 3)), np.ones(4), verbose=0)
+
+
+def test_predicting_nothing_gives_nothing():
+    model = linear_model()
+
+    for verbose in (0, 1):
+        assert model.predict(np.zeros((0, 4)), verbose=verbose).shape == (0, 1)
+
+
+def test_validation_data_are_named_in_errors():
+    x, y = regression()
+
+    with pytest.raises(ValueError, match="validation x.*validation y"):
+        linear_model().fit(x, y, verbose=0, validation_data=(x, y[:10]))
+
+
+def test_temporal_weights_for_labels():
+    model = Sequential([Dense(3, activation="softmax", input_shape=(5, 2))])
+    model.compile("sgd", "sparse_categorical_crossentropy", sample_weight_mode=["temporal"])
+    x, y = np.ones((4, 5, 2)), np.zeros((4, 5), int)
+
+    plain = model.test_on_batch(x, y)
+
+    assert model.test_on_batch(x, y, sample_weight=2 * np.ones((4, 5))) == pytest.approx(2 * plain)
+
+
+def test_class_weight_by_the_name_of_the_output():
+    model = Sequential([Dense(1, activation="sigmoid", input_dim=4, name="out")])
+    model.compile("sgd", "binary_crossentropy")
+    x, y = np.ones((2, 4)), [0, 1]
+
+    model.fit(x, y, class_weight={"out": {0: 1.0, 1: 2.0}}, verbose=0)
+
+
+@pytest.mark.parametrize("value", [None, "ten", float("inf"), float("nan"), [1], 2.5, True])
+def test_numbers_that_are_none(value):
+    model, (x, y) = linear_model(), regression()
+
+    with pytest.raises(ValueError, match="epochs must be an int"):
+        model.fit(x, y, epochs=value, verbose=0)
+    if value is not None:
+        with pytest.raises(ValueError, match="batch_size must be an int"):
+            model.predict(x, batch_size=value)
+
+
+def test_shuffle_none_is_false_and_verbose_is_checked():
+    model, (x, y) = linear_model(), regression()
+
+    model.fit(x, y, shuffle=None, verbose=0)
+
+    with pytest.raises(ValueError, match="verbose must be 0 or 1, got 2"):
+        model.evaluate(x, y, verbose=2)

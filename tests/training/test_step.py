@@ -1,12 +1,16 @@
+import threading
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
-from minikeras import losses
-from minikeras.engine import Context
+from minikeras import activations, losses
+from minikeras.engine import Context, Layer
 from minikeras.layers import Activation, Dense, Dropout
 from minikeras.models import Sequential
+from minikeras.optimizers import SGD
+from minikeras.testing import check_gradients
 
 
 def mlp(width=512, **first):
@@ -275,3 +279,148 @@ def test_a_metric_with_a_state_is_refused():
 
     with pytest.raises(ValueError, match="keeps a state between batches"):
         Sequential([Dense(1, input_dim=1)]).compile("sgd", "mse", metrics=[Counter()])
+
+
+def test_one_optimizer_may_serve_two_models():
+    optimizer = SGD(0.1, momentum=0.9)
+    first, second = (Sequential([Dense(1, input_dim=4)]) for _ in range(2))
+    for model in (first, second):
+        model.compile(optimizer, "mse")
+    x, y = np.ones((3, 4)), np.ones((3, 1))
+    second.train_on_batch(x, y)
+
+    before = [model.get_weights()[0] for model in (first, second)]
+    first.train_on_batch(x, y)
+    after = [model.get_weights()[0] for model in (first, second)]
+
+    assert not np.array_equal(before[0], after[0])
+    assert np.array_equal(before[1], after[1])
+    assert optimizer.iterations == 2
+
+
+def test_a_subclass_with_a_forward_pass_of_its_own_is_not_fused():
+    class Cooler(Dense):
+        def forward(self, x, ctx):
+            y, residual = super().forward(x, ctx)
+            return y * 0.5 + 0.1, residual
+
+        def backward(self, dy, residual, ctx):
+            return super().backward(dy * 0.5, residual, ctx)
+
+    model = Sequential([Cooler(3, activation="softmax", input_dim=4)])
+    model.compile("sgd", "categorical_crossentropy")
+
+    check_gradients(model, np.random.standard_normal((5, 4)), np.eye(3)[[0, 1, 2, 0, 1]])
+
+
+def test_a_loss_of_ones_own_cannot_spoil_later_steps():
+    def backward(dloss, y_true, y_pred):
+        dloss *= 2
+        return dloss[:, np.newaxis] * (y_pred - y_true)
+
+    model = Sequential([Dense(1, input_dim=4)])
+    loss = losses.with_gradient(lambda t, p: ((p - t) ** 2).mean(axis=-1), backward)
+    model.compile("sgd", loss)
+
+    with pytest.raises(ValueError, match="read-only"):
+        model.train_on_batch(np.ones((3, 4)), np.ones((3, 1)))
+
+
+def test_metrics_are_those_of_the_output_before_backward_may_spoil_it():
+    class Sigmoid(Layer):
+        def forward(self, x, ctx):
+            y = 1 / (1 + np.exp(-x))
+            return y, y
+
+        def backward(self, dy, y, ctx):
+            dy *= y
+            np.subtract(1, y, out=y)
+            dy *= y
+            return dy
+
+    model = Sequential([Dense(1, input_dim=4), Sigmoid()])
+    model.compile("sgd", "mse", metrics=["mse"])
+    model.optimizer.lr = 0.0
+
+    loss, metric = model.train_on_batch(np.ones((3, 4)), np.ones((3, 1)))
+
+    assert metric == pytest.approx(loss)
+
+
+def test_testing_in_other_threads_disturbs_neither_itself_nor_training():
+    x, y = data(samples=256)
+
+    def train(at_the_same_time):
+        np.random.seed(0)
+        model = mlp(width=64)
+        expected = model.test_on_batch(x, y)
+        if at_the_same_time:
+            with ThreadPoolExecutor(4) as pool:
+                found = list(pool.map(lambda _: model.test_on_batch(x, y), range(40)))
+            assert all(np.allclose(f, expected, rtol=1e-6) for f in found)
+            stop = threading.Event()
+
+            def test_on():
+                while not stop.is_set():
+                    model.evaluate(x, y, batch_size=64, verbose=0)
+
+            with ThreadPoolExecutor(2) as pool:
+                for _ in range(2):
+                    pool.submit(test_on)
+                model.fit(x, y, epochs=3, batch_size=64, verbose=0)
+                stop.set()
+        else:
+            model.fit(x, y, epochs=3, batch_size=64, verbose=0)
+        return model.get_weights()
+
+    alone, together = train(False), train(True)
+
+    assert all(np.array_equal(a, b) for a, b in zip(alone, together, strict=True))
+
+
+def test_two_threads_do_not_train_one_model_at_once():
+    model = mlp(width=8)
+    x, y = data(samples=4)
+    step = model._ready()
+
+    with step._training, pytest.raises(RuntimeError, match="being trained by another thread"):
+        model.train_on_batch(x, y)
+
+
+def test_exchanged_layers_and_activations_are_noticed():
+    inner = Sequential([Dense(4, input_dim=3)])
+    outer = Sequential([inner])
+    outer.compile("adam", "mse")
+    x = np.ones((2, 3))
+    outer.train_on_batch(x, np.ones((2, 4)))
+
+    inner.add(Dense(5))
+    before = inner.layers[1].get_weights()[0]
+    outer.train_on_batch(x, np.ones((2, 5)))
+    assert outer.output_shape == (None, 5)
+    assert not np.array_equal(before, inner.layers[1].get_weights()[0])
+
+    model = Sequential([Dense(3, activation="softmax", input_dim=4)])
+    model.compile("sgd", "categorical_crossentropy")
+    model.layers[0].activation = activations.sigmoid
+    check_gradients(model, np.random.standard_normal((5, 4)), np.eye(3)[[0, 1, 2, 0, 1]])
+    assert model._ready().fused_backward is None
+
+
+def test_a_gradient_that_can_not_be_written_to_is_copied():
+    class Mean(Layer):
+        def forward(self, x, ctx):
+            return x.mean(axis=1), x.shape
+
+        def backward(self, dy, shape, ctx):
+            return np.broadcast_to(dy[:, np.newaxis] / shape[1], shape)
+
+        def compute_output_shape(self, input_shape):
+            return (input_shape[0], *input_shape[2:])
+
+    model = Sequential([Activation("tanh", input_shape=(5, 4)), Mean(), Dense(1)])
+    model.layers.insert(0, Dense(4))
+    model.build((None, 5, 4))
+    model.compile("sgd", "mse")
+
+    model.train_on_batch(np.ones((2, 5, 4)), np.ones((2, 1)))

@@ -85,3 +85,10 @@ def test_labels_that_fit(labels):
 def test_labels_that_do_not_fit(labels, classes, message):
     with pytest.raises(ValueError, match=message):
         check_labels(np.array(labels), classes)
+
+
+def test_errors_say_whose_targets_they_are():
+    with pytest.raises(ValueError, match=r"the validation targets have shape \(samples, 1\)"):
+        check_targets(MSE, (7, 1), (None, 3), name="validation ")
+    with pytest.raises(ValueError, match="expects validation labels from 0 to 2"):
+        check_labels([7], 3, name="validation ")

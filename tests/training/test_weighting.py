@@ -70,6 +70,39 @@ def test_what_does_not_fit(y, sample_weight, class_weight, mode, message):
         standardize_weights(y, sample_weight, class_weight, mode)
 
 
+STEP_LABELS = np.zeros((8, 5), int)
+
+
+def test_weights_of_steps_with_labels_of_steps():
+    weights = np.ones((8, 5))
+
+    assert standardize_weights(STEP_LABELS, weights, None, "temporal", output_rank=3) is weights
+    with pytest.raises(ValueError, match=r"shape \(8, 5\).*got \(8, 4\)"):
+        standardize_weights(STEP_LABELS, np.ones((8, 4)), None, "temporal", output_rank=3)
+    with pytest.raises(ValueError, match="time axis"):
+        standardize_weights(STEP_LABELS, weights, None, "temporal", output_rank=2)
+
+
+def test_labels_of_steps_are_no_one_hot_rows():
+    with pytest.raises(ValueError, match="one class per sample"):
+        standardize_weights(STEP_LABELS, class_weight={0: 1.0}, output_rank=3)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_sample_weights_must_be_finite(bad):
+    with pytest.raises(ValueError, match=rf"sample_weight .*holds {bad} at index \(2,\)"):
+        standardize_weights(LABELS, np.array([1.0, -1.0, bad, 1.0]))
+
+
+def test_errors_say_whose_weights_they_are():
+    with pytest.raises(ValueError, match=r"^validation sample_weight must have"):
+        standardize_weights(LABELS, np.ones(3), name="validation ")
+    with pytest.raises(ValueError, match=r"^validation sample_weight .*holds nan"):
+        standardize_weights(LABELS, np.full(4, np.nan), name="validation ")
+    with pytest.raises(ValueError, match=r"got validation targets of shape"):
+        standardize_weights(LABELS, np.ones((4, 2)), mode="temporal", name="validation ")
+
+
 def test_class_weight_must_be_a_dict():
     with pytest.raises(TypeError, match="must be a dict"):
         standardize_weights(LABELS, class_weight=[1, 2, 3])

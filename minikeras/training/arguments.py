@@ -1,0 +1,120 @@
+"""Checks of the arguments of `compile`, `fit` and the others, apart from the data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+#: Samples per update where the caller does not say.
+DEFAULT_BATCH_SIZE = 32
+
+
+def read_only(array: Any) -> Any:
+    """Return a view of a user's array that can't be written to; None for None."""
+    if array is None:
+        return None
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
+def single(value: Any, what: str, output_name: str | None) -> Any:
+    """Unwrap a list or dict of one entry, which Keras takes for models of several outputs."""
+    if isinstance(value, dict):
+        if "class_name" in value:
+            return value
+        if list(value) != [output_name]:
+            raise ValueError(
+                f"{what} was given as a dict with the keys {list(value)}, but this model has one "
+                f"output, '{output_name}'."
+            )
+        return value[output_name]
+    if isinstance(value, (list, tuple)):
+        if len(value) != 1:
+            raise ValueError(
+                f"{what} was given as a list of {len(value)} entries, but a Sequential model has "
+                "one output."
+            )
+        return value[0]
+    return value
+
+
+def unpack_validation(data: Any) -> tuple[Any, Any, Any]:
+    """Return x, y and the weights, None if there are none, of `validation_data`."""
+    if not isinstance(data, (tuple, list)) or len(data) not in (2, 3):
+        raise ValueError(
+            "validation_data must be a tuple (x, y) or (x, y, sample_weight), got "
+            f"{type(data).__name__}{f' of length {len(data)}' if hasattr(data, '__len__') else ''}."
+        )
+    return (*data, None)[:3]
+
+
+def split(arrays: tuple, share: float) -> tuple[tuple, tuple]:
+    """Cut the last `share` of the samples off."""
+    samples = len(arrays[0])
+    if not 0 < share < 1:
+        raise ValueError(f"validation_split must be from 0 up to but not including 1, got {share}.")
+    cut = int(samples * (1.0 - share))
+    if cut in (0, samples):
+        raise ValueError(
+            f"validation_split={share} of {samples} samples leaves {cut} for training and "
+            f"{samples - cut} for validation; both need at least one."
+        )
+    first = tuple(None if a is None else a[:cut] for a in arrays)
+    return first, tuple(None if a is None else a[cut:] for a in arrays)
+
+
+def check_batch_size(batch_size: Any) -> int:
+    """Return `batch_size` as an int, the default for None."""
+    if batch_size is None:
+        return DEFAULT_BATCH_SIZE
+    number = whole(batch_size)
+    if number is None or number < 1:
+        raise ValueError(f"batch_size must be an int greater than 0, got {batch_size!r}.")
+    return number
+
+
+def check_epoch(value: Any, name: str) -> int:
+    """Return a number of epochs as an int."""
+    number = whole(value)
+    if number is None or number < 0:
+        raise ValueError(f"{name} must be an int of at least 0, got {value!r}.")
+    return number
+
+
+def check_verbose(verbose: Any, known: tuple[int, ...]) -> None:
+    """Raise ValueError unless `verbose` is one of the `known` values."""
+    if verbose not in known:
+        names = f"{', '.join(map(str, known[:-1]))} or {known[-1]}"
+        raise ValueError(f"verbose must be {names}, got {verbose!r}.")
+
+
+def whole(value: Any) -> int | None:
+    """Return a whole number of any type as an int, None for anything else."""
+    try:
+        number = None if isinstance(value, (bool, str)) else int(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return number if number == value else None
+
+
+def check_callbacks(callbacks: Iterable[Any] | None) -> list[Any]:
+    """Return `callbacks` as a list."""
+    if hasattr(callbacks, "set_params") or isinstance(callbacks, type):
+        raise TypeError(f"callbacks must be a list: callbacks=[{callbacks!r}].")
+    return list(callbacks or ())
+
+
+def refuse_steps(**steps: Any) -> None:
+    """Raise ValueError for numbers of steps, which arrays leave no room for."""
+    for name, value in steps.items():
+        if value is not None:
+            raise ValueError(
+                f"{name} is for generators, which are not supported yet; with arrays, the number "
+                "of steps follows from batch_size."
+            )
+
+
+def scalar_or_list(results: list[float]) -> float | list[float]:
+    """Return the only result by itself, as Keras does where there are no metrics."""
+    return results[0] if len(results) == 1 else results
