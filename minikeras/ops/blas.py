@@ -14,6 +14,7 @@ it whole.
 from __future__ import annotations
 
 import _thread
+import math
 import os
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -27,6 +28,7 @@ Product = tuple[np.ndarray, np.ndarray, np.ndarray]
 # Multiplications up to which products are not worth a second thread, and those of one block.
 _SMALL = 8_000_000
 _BLOCK = 24_000_000
+_FIRST_OF_TWO = 9 / 16
 
 
 def matmuls(products: Sequence[Product]) -> None:
@@ -72,10 +74,21 @@ def _cut(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> list[Product]:
     if size <= _SMALL:
         return [(a, b, out)]
     rows, columns = out.shape
-    step = -(-max(rows, columns) // (2 * max(1, round(size / (2 * _BLOCK)))))
+    edges = _edges(max(rows, columns), 2 * max(1, round(size / (2 * _BLOCK))))
     if rows > columns:
-        return [(a[i : i + step], b, out[i : i + step]) for i in range(0, rows, step)]
-    return [(a, b[:, i : i + step], out[:, i : i + step]) for i in range(0, columns, step)]
+        return [(a[i:j], b, out[i:j]) for i, j in edges]
+    return [(a, b[:, i:j], out[:, i:j]) for i, j in edges]
+
+
+def _edges(length: int, count: int) -> list[tuple[int, int]]:
+    """Cut a length into pieces of whole cache lines, a little unequal where there are two.
+
+    The thread that takes the first piece is the one that calls, and is at work at once; the
+    other one has to wake up.
+    """
+    piece = length * _FIRST_OF_TWO if count == 2 else length / count
+    step = max(16, math.ceil(piece / 16) * 16)
+    return [(i, min(i + step, length)) for i in range(0, length, step)]
 
 
 class _Threads:
