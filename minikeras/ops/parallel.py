@@ -78,11 +78,6 @@ def for_blocks(work: Callable[[int, int, int], None], size: int, block: int) -> 
         work(start, min(start + block, size), 0)
 
 
-def max_workers() -> int:
-    """Return how many different `worker` numbers `for_blocks` uses."""
-    return 1 + len(_get_helpers().queues)
-
-
 class _Helpers:
     """Threads that wait for work, besides the calling one."""
 
