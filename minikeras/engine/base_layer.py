@@ -90,6 +90,13 @@ class Layer:
     stateful = False
     activity_regularizer: Any = None
 
+    _fuses = True  # see `fused_activation`
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        homes = {_home(cls, name) for name in ("forward", "backward", "backward_logits")}
+        cls._fuses = len(homes) == 1
+
     def __init__(self, **kwargs: Any) -> None:
         check_keywords(type(self), kwargs)
         self.name: str = kwargs.get("name") or self._automatic_name()
@@ -228,8 +235,7 @@ class Layer:
         A subclass that overrides `forward` or `backward` alone inherits a `backward_logits` that
         knows nothing of it.
         """
-        homes = {_home(type(self), name) for name in ("forward", "backward", "backward_logits")}
-        return self.output_activation if len(homes) == 1 else None
+        return self.output_activation if self._fuses else None
 
     def backward_logits(self, dz: np.ndarray, residual: Any, ctx: Context) -> np.ndarray | None:
         """Like `backpropagate`, from the gradient by the input of `output_activation`."""

@@ -38,7 +38,7 @@ class Workspace:
     True
     """
 
-    #: Kinds of pass whose memory is kept: full and last batch of training and of validation.
+    #: Kinds of pass whose memory is kept, such as those over a full batch and the last one.
     MAX_PLANS = 4
 
     def __init__(self) -> None:

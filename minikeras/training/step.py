@@ -60,8 +60,8 @@ class Step:
         self.optimizer = optimizer
         self.loss = losses.pair(loss)
         self.loss_weight = loss_weight
-        self.metrics = [(fn, False) for _, fn in metric_list]
-        self.metrics += [(fn, True) for _, fn in weighted_metric_list]
+        self.metrics = [(_keeps_nothing(fn), False) for _, fn in metric_list]
+        self.metrics += [(_keeps_nothing(fn), True) for _, fn in weighted_metric_list]
         self.names = _numbered(
             ["loss"]
             + [name for name, _ in metric_list]
@@ -100,7 +100,7 @@ class Step:
     ) -> list[float]:
         """Write the gradients of a batch to the store, and return the loss and the metrics."""
         self.store.claim()
-        self.workspace.begin(("train", x.shape))
+        self.workspace.begin(x.shape)
         ctx = Context(
             training=True,
             gradients=self.store.gradients,
@@ -146,9 +146,7 @@ class Step:
         """Return the metrics of a prediction."""
         results = []
         for fn, weighted in self.metrics:
-            # The library's own metrics keep nothing; others may, and get memory of their own.
-            own = getattr(fn, "__module__", "").startswith("minikeras.")
-            score = np.asarray(fn(y, y_pred if own else y_pred.copy()))
+            score = np.asarray(fn(y, y_pred))
             by = weights if weighted else None
             if score.ndim == 0:
                 results.append(float(score))
@@ -202,6 +200,13 @@ def _numbered(names: list[str]) -> list[str]:
             candidate = f"{name}_{number}"
         found.append(candidate)
     return found
+
+
+def _keeps_nothing(metric: Callable) -> Callable:
+    """Give a metric of the user's a copy of the prediction, whose memory the next pass reuses."""
+    if getattr(metric, "__module__", "").startswith("minikeras."):
+        return metric
+    return lambda y_true, y_pred: metric(y_true, y_pred.copy())
 
 
 def _weighted_sum(score: np.ndarray, share: np.ndarray) -> float:
