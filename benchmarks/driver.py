@@ -34,12 +34,14 @@ class Sample:
     """One turn of one peer.
 
     Milliseconds a step, the process's peak resident set in MiB, and the cores that other
-    processes kept busy meanwhile; None where the system doesn't tell.
+    processes kept busy meanwhile; None where the system doesn't tell. `parts`: milliseconds by
+    name, where a turn measured several things.
     """
 
     ms: float
     peak_mib: float | None
     others: float | None = None
+    parts: dict[str, float] = field(default_factory=dict)
 
 
 Turn = Callable[[], Sample]

@@ -173,7 +173,89 @@ MNIST_MLP = Workload(
     metrics=("accuracy",),
 )
 
+# Keras' own example, as it was in Keras 2.2.
+MNIST_CNN = Workload(
+    name="mnist_cnn",
+    title="training step, CNN 28x28x1, conv 32-64, pool, dense 128-10, Adadelta, batch 128",
+    layers=(
+        ("Conv2D", {"filters": 32, "kernel_size": 3, "activation": "relu"}),
+        ("Conv2D", {"filters": 64, "kernel_size": 3, "activation": "relu"}),
+        ("MaxPooling2D", {"pool_size": 2}),
+        ("Dropout", {"rate": 0.25}),
+        ("Flatten", {}),
+        ("Dense", {"units": 128, "activation": "relu"}),
+        ("Dropout", {"rate": 0.5}),
+        ("Dense", {"units": 10, "activation": "softmax"}),
+    ),
+    inputs=Array("ink", (28, 28, 1)),
+    targets=Array("one_hot", (10,)),
+    optimizer=("Adadelta", {"lr": 1.0, "rho": 0.95}),
+    loss="categorical_crossentropy",
+    metrics=("accuracy",),
+    rows=1536,
+    steps=12,
+)
+
+VGG_LIKE = Workload(
+    name="vgg_like",
+    title="training step, VGG-like, 100x100x3, conv 32-32-64-64, dense 256-10, SGD, batch 32",
+    layers=(
+        ("Conv2D", {"filters": 32, "kernel_size": 3, "activation": "relu"}),
+        ("Conv2D", {"filters": 32, "kernel_size": 3, "activation": "relu"}),
+        ("MaxPooling2D", {"pool_size": 2}),
+        ("Dropout", {"rate": 0.25}),
+        ("Conv2D", {"filters": 64, "kernel_size": 3, "activation": "relu"}),
+        ("Conv2D", {"filters": 64, "kernel_size": 3, "activation": "relu"}),
+        ("MaxPooling2D", {"pool_size": 2}),
+        ("Dropout", {"rate": 0.25}),
+        ("Flatten", {}),
+        ("Dense", {"units": 256, "activation": "relu"}),
+        ("Dropout", {"rate": 0.5}),
+        ("Dense", {"units": 10, "activation": "softmax"}),
+    ),
+    inputs=Array("uniform", (100, 100, 3)),
+    targets=Array("one_hot", (10,)),
+    optimizer=("SGD", {"lr": 0.01, "decay": 1e-6, "momentum": 0.9, "nesterov": True}),
+    loss="categorical_crossentropy",
+    metrics=("accuracy",),
+    batch_size=32,
+    rows=128,
+    steps=4,
+)
+
+CONV1D = Workload(
+    name="conv1d",
+    title="training step, Conv1D 64-64-128-128 over 100 steps of 100, RMSprop, batch 16",
+    layers=(
+        ("Conv1D", {"filters": 64, "kernel_size": 3, "activation": "relu"}),
+        ("Conv1D", {"filters": 64, "kernel_size": 3, "activation": "relu"}),
+        ("MaxPooling1D", {"pool_size": 3}),
+        ("Conv1D", {"filters": 128, "kernel_size": 3, "activation": "relu"}),
+        ("Conv1D", {"filters": 128, "kernel_size": 3, "activation": "relu"}),
+        ("GlobalAveragePooling1D", {}),
+        ("Dropout", {"rate": 0.5}),
+        ("Dense", {"units": 1, "activation": "sigmoid"}),
+    ),
+    inputs=Array("normal", (100, 100)),
+    targets=Array("binary", (1,)),
+    optimizer=("RMSprop", {"lr": 0.001}),
+    loss="binary_crossentropy",
+    metrics=("accuracy",),
+    batch_size=16,
+    rows=1280,
+    steps=80,
+)
+
 WORKLOADS: dict[str, Workload] = {
     workload.name: workload
-    for workload in (MLP_SMALL, MNIST_MLP, predict_row(MLP_SMALL), predict_row(MNIST_MLP))
+    for workload in (
+        MLP_SMALL,
+        MNIST_MLP,
+        MNIST_CNN,
+        VGG_LIKE,
+        CONV1D,
+        predict_row(MLP_SMALL),
+        predict_row(MNIST_MLP),
+        predict_row(MNIST_CNN),
+    )
 }

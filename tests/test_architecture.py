@@ -16,6 +16,7 @@ FLOORS = {
     "minikeras.ops": 0,
     "minikeras.backend": 1,
     "minikeras.utils": 1,
+    "minikeras.utils.conv_utils": 1,
     "minikeras.utils.data_utils": 1,
     "minikeras.utils.generic_utils": 1,
     "minikeras.utils.np_utils": 1,

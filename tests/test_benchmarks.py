@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from benchmarks import report
+from benchmarks import conv_ops, report
 from benchmarks.__main__ import choose_peers, parse
+from benchmarks.conv_cases import CASES, FORWARD, INPUT_GRADIENT, PASSES, WEIGHT_GRADIENT, Case
 from benchmarks.driver import PeerError, Result, Sample, alternate
 from benchmarks.environments import PEERS
+from benchmarks.peers import conv_protocol, minikeras_conv
+from benchmarks.peers.minikeras_peer import build
 from benchmarks.peers.numpy_peer import expression
 from benchmarks.peers.protocol import Worker
 from benchmarks.workloads import WORKLOADS
@@ -68,6 +73,14 @@ def test_workload_data_repeat_and_fit_the_network(name):
     assert x.dtype == np.float32
 
 
+@pytest.mark.parametrize("name", WORKLOADS)
+def test_workload_layers_lead_from_its_inputs_to_its_targets(name):
+    workload = WORKLOADS[name]
+    model = build(workload)
+    assert model.input_shape == (None, *workload.inputs.shape)
+    assert model.output_shape == (None, *workload.targets.shape)
+
+
 def test_worker_runs_what_was_asked_and_reports_time_by_step():
     done = []
     worker = Worker(lambda workload, x, y: lambda steps: done.append(steps) or steps, dict)
@@ -98,3 +111,78 @@ def test_unknown_workload_names_the_known_ones(capsys):
     with pytest.raises(SystemExit):
         parse(["mnist_mpl"])
     assert "mnist_mlp" in capsys.readouterr().err
+
+
+def test_case_shapes_are_those_of_keras():
+    assert CASES["mnist_cnn_2"].y == (128, 24, 24, 64)
+    strided, dilated = CASES["strided"], CASES["dilated"]
+    assert (strided.y, strided.pads) == ((32, 28, 28, 128), [(0, 1), (0, 1)])
+    assert (dilated.y, dilated.pads) == ((32, 28, 28, 64), [(2, 2), (2, 2)])
+    transposed = CASES["transposed"]
+    assert (transposed.y, transposed.kernel) == ((32, 56, 56, 64), (3, 3, 64, 128))
+    assert Case("", (1, 9, 2), 3, (3,), stride=2, dilation=2).y == (1, 3, 3)
+
+
+def test_case_flops_count_each_multiplication_and_addition():
+    assert Case("", (2, 5, 4), 3, (2,)).flops == 2 * (2 * 4) * (2 * 4 * 3)
+    assert CASES["depthwise"].flops == 2 * (32 * 56 * 56 * 64) * 9
+    assert CASES["transposed"].flops == 2 * (32 * 28 * 28) * (9 * 128 * 64)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_passes_of_a_case_are_the_gradients_of_its_forward_pass(name):
+    case = replace(CASES[name], x=(1, *CASES[name].x[1:]), first=False)
+    x, kernel, bias, dy = inputs = [a.astype(np.float64) for a in case.arrays()]
+    bias[:] = 0
+    y, dx, dkernel, dbias = results = [np.empty_like(a) for a in (dy, x, kernel, bias)]
+    passes = minikeras_conv.passes_into(case, inputs, results)
+    assert tuple(passes) == PASSES
+    for call in passes.values():
+        call()
+    # What is linear in x and in the kernel: dy . y = dx . x = dkernel . kernel.
+    expected = np.vdot(dy, y)
+    np.testing.assert_allclose([np.vdot(dx, x), np.vdot(dkernel, kernel)], expected)
+    if case.kind != "transposed":
+        np.testing.assert_allclose(dbias, dy.sum((*range(dy.ndim - 1),)))
+
+
+def test_conv_worker_reports_each_pass():
+    passes = {FORWARD: lambda: None, WEIGHT_GRADIENT: lambda: None}
+    answer = conv_protocol.turn(passes, 0.0, max)
+    assert set(answer["parts"]) == set(passes)
+    assert Sample(**answer).parts == answer["parts"]
+
+
+def conv_result(name):
+    """A result in which minikeras takes 1 and 3 ms for each pass, PyTorch 4 and 2."""
+
+    def samples(*ms):
+        return [Sample(0.0, None, parts=dict.fromkeys(CASES[name].passes, m)) for m in ms]
+
+    machine = [Sample(0.0, None, parts={"sgemm": ms}) for ms in (9.0, 2.0)]
+    parts = {"minikeras": samples(1.0, 3.0), "torch": samples(4.0, 2.0), "sgemm": machine}
+    return Result(name, "title", parts)
+
+
+def test_conv_table_has_ratios_and_shares_of_the_fastest_sgemm():
+    result, first = conv_result("pointwise"), conv_result("conv1d_1")
+    peak = conv_ops.sgemm_peak([result, first])
+    assert peak == 2 * 1024**3 / 2.0
+    share = f"{CASES['pointwise'].flops / 2.0 / peak:.0%}"
+    assert conv_ops.cell(result, INPUT_GRADIENT, peak) == ["2", "3", "0.667 (0.25..1.5)", share]
+    assert conv_ops.cell(first, INPUT_GRADIENT, peak) == ["-"] * 4
+    assert share in conv_ops.text_table(result, peak)
+
+
+def test_conv_report_without_the_peer_has_dashes_and_no_mean():
+    result = conv_result("pointwise")
+    assert conv_ops.mean_lines([result])[0].endswith("weight gradient 0.667, all 0.667")
+    del result.samples["torch"]
+    assert conv_ops.mean_lines([result]) == []
+    assert "| `pointwise` | - | - | - |" in conv_ops.markdown([result], ["date: today"])
+
+
+def test_unknown_case_names_the_known_ones(capsys):
+    with pytest.raises(SystemExit):
+        conv_ops.parse(["pointless"])
+    assert "pointwise" in capsys.readouterr().err

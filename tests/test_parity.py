@@ -6,19 +6,21 @@ The numbers are in tests/golden, with the script that made them.
 import numpy as np
 import pytest
 
-from minikeras import optimizers
-from minikeras.layers import deserialize
+import minikeras.backend as K
+from minikeras import layers, optimizers
+from minikeras.layers import Layer, deserialize
 from minikeras.models import Sequential
 from tests.golden.reader import Case, iter_cases
 
 CASES = [
     pytest.param(case, id=f"{path.removesuffix('.npz')}-{case}")
-    for path in ("layers.npz", "optimizers.npz", "losses.npz")
+    for path in ("layers.npz", "convolution.npz", "optimizers.npz", "losses.npz")
     for case in iter_cases(path)
 ]
 
 
 def make_model(case: Case) -> Sequential:
+    K.set_image_data_format(case.image_data_format)
     model = Sequential([deserialize(layer) for layer in case.layers])
     if case.loss is not None:
         model.compile(
@@ -37,9 +39,22 @@ def assert_close(found, expected, what):
     )
 
 
+def test_every_layer_is_in_a_case():
+    named = {layer["class_name"] for case in CASES for layer in case.values[0].layers}
+    found = {name: getattr(layers, name) for name in layers.__all__}
+    names = {n for n, kind in found.items() if isinstance(kind, type) and issubclass(kind, Layer)}
+    assert names - named == {"InputLayer", "Layer"}
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_prediction(case):
     assert_close(make_model(case).predict(case.x), case.output, "prediction")
+
+
+@pytest.mark.parametrize("case", [c for c in CASES if "output_training" in c.values[0].extra])
+def test_prediction_in_the_training_phase(case):
+    model = make_model(case)
+    assert_close(model(case.x, training=True), case.extra["output_training"], "prediction")
 
 
 def trained(case: Case) -> bool:

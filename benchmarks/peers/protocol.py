@@ -72,12 +72,16 @@ class Worker:
 
 
 def serve(prepare: Prepare, versions: Versions) -> None:
-    """Answer commands until stdin ends."""
-    worker = Worker(prepare, versions)
+    """Answer commands about workloads until stdin ends."""
+    converse(Worker(prepare, versions).answer)
+
+
+def converse(answer: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+    """Answer commands by a function until stdin ends."""
     answers = private_stdout()
     for line in sys.stdin:
         try:
-            reply = worker.answer(json.loads(line))
+            reply = answer(json.loads(line))
         except Exception as error:  # whatever a peer raises is the driver's to report
             reply = {"error": f"{type(error).__name__}: {error}"}
         print(json.dumps(reply), file=answers, flush=True)

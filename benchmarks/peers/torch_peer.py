@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from benchmarks.peers.protocol import Runner, Unsupported, numpy_versions, serve
-from benchmarks.peers.torch_layers import build
+from benchmarks.peers.torch_layers import build, transposed
 from benchmarks.workloads import Config, Workload
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -51,7 +51,7 @@ def make_optimizer(name: str, config: Config, network: nn.Module) -> torch.optim
         raise Unsupported(f"no translation of optimizer {name}")
     kind, defaults = OPTIMIZERS[name]
     arguments = {key: value for key, value in config.items() if key != "decay"}
-    unknown = set(arguments) - {"lr", "momentum", "nesterov"}
+    unknown = set(arguments) - {"lr", "rho", "momentum", "nesterov"}
     if unknown:
         raise Unsupported(f"no translation of {name}'s {', '.join(sorted(unknown))}")
     return kind(network.parameters(), foreach=True, **{**defaults, **arguments})
@@ -98,6 +98,8 @@ def make_predict(network: nn.Sequential, row: Tensor) -> Runner:
 def prepare(workload: Workload, x: np.ndarray, y: np.ndarray) -> Runner:
     """Return the runner of a workload."""
     inputs, targets = torch.from_numpy(x), torch.from_numpy(y)
+    if transposed(workload.layers):
+        inputs = inputs.movedim(-1, 1).contiguous()
     network = build(workload.layers, inputs[: workload.batch_size])
     if workload.kind == "fit":
         return make_fit(workload, network, inputs, targets)

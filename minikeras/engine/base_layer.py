@@ -30,6 +30,7 @@ from minikeras.backend import Variable, floatx, get_uid
 from minikeras.engine.context import Context
 from minikeras.engine.input_spec import InputSpec, Shape
 from minikeras.engine.keywords import check_keywords, stated_input_shape
+from minikeras.ops.blas import one_thread
 from minikeras.utils.generic_utils import to_snake_case
 from minikeras.utils.registry import has_arg
 
@@ -260,7 +261,8 @@ class Layer:
             )
         x = np.asarray(inputs, dtype=self.input_dtype)
         self.ensure_built((None, *x.shape[1:]))
-        return self.propagate(x, Context(training=bool(training), mask=mask))[0]
+        with one_thread(inside=True):
+            return self.propagate(x, Context(training=bool(training), mask=mask))[0]
 
     def _check_finite(self, array: np.ndarray, what: str) -> None:
         if not np.isfinite(array).all():

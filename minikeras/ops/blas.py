@@ -110,6 +110,11 @@ class _Threads:
         """Whether OpenBLAS is down to one thread at the moment."""
         return bool(self._users)
 
+    @property
+    def limited_here(self) -> bool:
+        """Whether the calling thread is inside of `one_thread`."""
+        return _thread.get_ident() in self._users
+
     def enter(self) -> None:
         """Go down to one thread, with the first user."""
         with self._lock:
@@ -157,12 +162,31 @@ if hasattr(os, "register_at_fork"):
 _one_thread = _OneThread()
 
 
-def one_thread() -> _OneThread:
+class _Nothing:
+    """What `one_thread` returns inside of another."""
+
+    def __enter__(self) -> None:
+        """Leave all as it is."""
+
+    def __exit__(self, *exc_info: object) -> None:
+        """Leave all as it is."""
+
+
+_nothing = _Nothing()
+
+
+def one_thread(inside: bool = False) -> _OneThread | _Nothing:
     """Keep the linear algebra library on one thread inside a ``with`` block.
 
-    It goes around a single pass and is not nested. Several threads may use it at once: the last
+    It goes around a single pass. Several threads may use it at once: the last
     to leave restores the number of threads that the first has found. Entering and leaving takes
     about a microsecond.
+
+    Parameters
+    ----------
+    inside : bool
+        Whether this may be inside of another such block of the same thread, which then has its
+        way. Default False: the end of the block is the end of all.
 
     Examples
     --------
@@ -171,7 +195,7 @@ def one_thread() -> _OneThread:
     array([[2., 2.],
            [2., 2.]])
     """
-    return _one_thread
+    return _nothing if inside and _threads.limited_here else _one_thread
 
 
 def restore() -> None:

@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from minikeras.datasets import mnist
+
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples"
 
@@ -73,3 +75,45 @@ def test_mnist_mlp_takes_the_cache_if_there_is_one_and_never_downloads_unasked(r
 
     assert f"from {cache / 'mnist.npz'}: 60 digits to train on, 20 to test on" in output
     assert "--data full" not in output
+
+
+@pytest.fixture
+def few_digits(tmp_path):
+    """A cache with a small part of the bundled digits in place of MNIST."""
+    (x_train, y_train), (x_test, y_test) = mnist.load_bundled()
+    cache = tmp_path / "keras" / "datasets"
+    cache.mkdir(parents=True)
+    np.savez(
+        cache / "mnist.npz",
+        x_train=x_train[:1500],
+        y_train=y_train[:1500],
+        x_test=x_test[:200],
+        y_test=y_test[:200],
+    )
+
+
+@pytest.mark.parametrize(
+    ("data_format", "first_shape"),
+    [("channels_last", "(None, 26, 26, 32)"), ("channels_first", "(None, 32, 26, 26)")],
+)
+def test_mnist_cnn_learns_in_either_data_format(run, few_digits, data_format, first_shape):
+    arguments = ["--epochs", "2", "--batch-size", "32", "--seed", "1"]
+    output = run("mnist_cnn.py", *arguments, "--data-format", data_format)
+
+    assert "1500 digits to train on, 200 to test on" in output
+    assert "Total params: 1,199,882" in output
+    assert first_shape in output
+    assert number_after("Test accuracy", output) > 0.75
+
+
+def test_vgg_like_runs_on_a_few_pictures(run):
+    output = run("vgg_like.py", "--samples", "320", "--epochs", "1", "--seed", "1")
+
+    assert "painted digits: 320 to train on, 1000 to test on" in output
+    assert "Total params: 477,994" in output
+    assert 0 < number_after("Test loss", output) < 3
+
+
+def test_vgg_like_refuses_pictures_smaller_than_a_digit(run):
+    with pytest.raises(AssertionError, match="the digits have 28 pixels, got 20"):
+        run("vgg_like.py", "--size", "20")

@@ -49,6 +49,11 @@ def import_keras(site: str) -> Any:
     sys.modules["tensorflow"] = tf1
     ops._TensorLike = (tf1.Tensor, tf1.Variable, tf1.SparseTensor)
     ops.is_dense_tensor_like = lambda x: isinstance(x, (tf1.Tensor, tf1.Variable))
+    # Keras gives it a tuple of tensors, and it takes one apart now.
+    transposed = tf1.nn.atrous_conv2d_transpose
+    tf1.nn.atrous_conv2d_transpose = lambda value, filters, output_shape, *rest: transposed(
+        value, filters, tf1.stack(output_shape), *rest
+    )
     collections.Iterable = Iterable  # type: ignore[attr-defined]
     sys.path.insert(0, site)
     import keras
@@ -83,6 +88,7 @@ def replay(keras: Any, case: Case) -> Iterator[Difference]:
     """Compare one network case, part by part."""
     K = keras.backend
     K.clear_session()
+    K.set_image_data_format(case.image_data_format)
     model = build(keras, case.layers)
     model.set_weights(case.weights0)
     yield "output", distance(model.predict(case.x), case.output)
@@ -178,7 +184,7 @@ def main(site: str) -> None:
     """Check all files; exit with 1 if anything is over the tolerance."""
     keras = import_keras(site)
     found = 0
-    for path in ("optimizers", "losses", "metrics", "activations", "layers"):
+    for path in ("optimizers", "losses", "metrics", "activations", "layers", "convolution"):
         results = list(compare(keras, path))
         print(f"{path}: {len(results)} comparisons, at most {max(g for _, g in results):.1e}")
         for name, gap in results:

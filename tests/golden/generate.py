@@ -29,11 +29,13 @@ def main() -> None:
 
     from . import (
         generate_activations,
+        generate_convolution,
         generate_layers,
         generate_losses,
         generate_metrics,
         generate_optimizers,
     )
+    from .reader import read_groups
 
     report: list[str] = []
     total = 0
@@ -44,11 +46,12 @@ def main() -> None:
         generate_metrics,
         generate_activations,
         generate_layers,
+        generate_convolution,
     ):
         path = HERE / (module.__name__.rpartition("generate_")[2] + ".npz")
         arrays = module.generate(report)
         np.savez_compressed(path, **arrays)
-        cases = {key.partition("/")[0] for key in arrays} - {"common"}
+        cases = read_groups(path)
         total += path.stat().st_size
         print(f"{path.name:17} {len(cases):3} cases {path.stat().st_size:7,} bytes")
     print(f"{'together':27} {total:7,} bytes")

@@ -76,23 +76,31 @@ def network_case(name: str) -> Arrays:
     if name.startswith("inference"):
         return oracle.case_arrays(name, parts)
     y = rng.normal(size=output.shape).astype(np.float32)
+    return oracle.case_arrays(name, parts | record(model, x, y))
+
+
+def record(
+    model: Any,
+    x: np.ndarray,
+    y: np.ndarray,
+    loss: str = "mean_squared_error",
+    optimizer: oracle.Config = oracle.SGD,
+) -> dict[str, Any]:
+    """Train a network five steps, and return the parts of its case that come of it."""
+    parts: dict[str, Any] = {}
     watch = NormalizationWatch(model, x)
     if watch.statistics:
+        start = oracle.get_weights(model)
         parts["output_training"] = oracle.predict(model, x, training=True)
         oracle.set_weights(model, start)
     losses = oracle.train(
-        model,
-        oracle.build_optimizer(oracle.SGD),
-        "mean_squared_error",
-        x,
-        y,
-        before_step=watch.before_step,
+        model, oracle.build_optimizer(optimizer), loss, x, y, before_step=watch.before_step
     )
     weights, variant = watch.finish()
     parts |= {"y": y, "losses": losses, "weights5": weights, **variant}
     if watch.statistics:
         parts["output5"] = oracle.predict(model, x)
-    return oracle.case_arrays(name, parts)
+    return parts
 
 
 def generate(report: list[str]) -> Arrays:

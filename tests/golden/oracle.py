@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 import zlib
 from collections.abc import Callable
 from typing import Any
@@ -15,6 +16,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 import tf_keras
+
+from . import tf_keras_layers
 
 STEPS = 5
 BATCH = 8
@@ -74,7 +77,7 @@ def _build_layer(entry: Config, batch: int) -> Any:
     if config.get("activity_regularizer"):
         penalty = config["activity_regularizer"]["config"]
         config["activity_regularizer"]["config"] = {k: v * batch for k, v in penalty.items()}
-    built = getattr(tf_keras.layers, name)(**config)
+    built = tf_keras_layers.build(name, config)
     if name == "BatchNormalization" and not built.trainable:
         # A frozen layer goes on normalising by the batch in 2.2.4; tf-keras' would not.
         built._USE_V2_BEHAVIOR, built.fused = False, False
@@ -120,10 +123,19 @@ def random_weights(model: Any, rng: np.random.Generator) -> list[np.ndarray]:
             value = rng.uniform(0.6, 1.5, shape)
         elif role == "alpha":
             value = rng.uniform(0.1, 0.6, shape)
+        elif role.endswith("kernel") and len(shape) > 2:
+            value = rng.normal(0.0, _fan_in(variable.name, shape) ** -0.5, shape)
         else:
             value = rng.normal(0.0, 0.5 if role == "kernel" else 0.3, shape)
         weights.append(value.astype(np.float32))
     return weights
+
+
+def _fan_in(name: str, shape: tuple[int, ...]) -> int:
+    """About how many products with a kernel's entries are summed in one output."""
+    if "locally_connected" in name:
+        return shape[1]
+    return math.prod(shape[:-2] if "depthwise_kernel" in name else shape[:-1])
 
 
 def scaled_weight(sample_weight: np.ndarray | None) -> np.ndarray | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,6 +36,7 @@ class Case:
     losses: np.ndarray | None = None
     sample_weight: np.ndarray | None = None
     sample_weight_mode: str | None = None
+    image_data_format: str = "channels_last"
     slots: list[np.ndarray] = field(default_factory=list)
     extra: Group = field(default_factory=dict)
 
@@ -62,11 +64,36 @@ def read_groups(path: str | Path) -> dict[str, Group]:
     """
     groups: dict[str, Group] = {}
     with np.load(HERE / path, allow_pickle=False) as file:
-        for entry in file.files:
-            case, _, key = entry.partition("/")
-            groups.setdefault(case, {})[key] = file[entry]
+        arrays = unpack(file["index"], file["numbers"]) if "index" in file else dict(file)
+    for entry, array in arrays.items():
+        case, _, key = entry.partition("/")
+        groups.setdefault(case, {})[key] = array
     common = groups.pop("common", {})
     return {case: {**common, **group} for case, group in groups.items()}
+
+
+def pack(arrays: Group) -> Group:
+    """Put texts and float32 arrays into two arrays: a file has 250 bytes more for each it holds."""
+    index = {
+        name: str(array) if array.dtype.kind == "U" else array.shape
+        for name, array in arrays.items()
+    }
+    numbers = [array.ravel() for array in arrays.values() if array.dtype.kind != "U"]
+    return {"index": np.array(json.dumps(index)), "numbers": np.concatenate(numbers)}
+
+
+def unpack(index: np.ndarray, numbers: np.ndarray) -> Group:
+    """Undo `pack`."""
+    arrays: Group = {}
+    start = 0
+    for name, entry in json.loads(str(index)).items():
+        if isinstance(entry, str):
+            arrays[name] = np.array(entry)
+        else:
+            stop = start + math.prod(entry)
+            arrays[name] = numbers[start:stop].reshape(entry)
+            start = stop
+    return arrays
 
 
 def iter_cases(path: str | Path) -> Iterator[Case]:
@@ -86,6 +113,7 @@ def iter_cases(path: str | Path) -> Iterator[Case]:
             y=group.pop("y", None),
             sample_weight=group.pop("sample_weight", None),
             sample_weight_mode=_text(group.pop("sample_weight_mode", None)),
+            image_data_format=str(group.pop("image_data_format", "channels_last")),
             output=group.pop("output"),
             losses=group.pop("losses", None),
             weights0=_pop_list(group, "weights0"),

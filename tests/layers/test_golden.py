@@ -28,7 +28,8 @@ def model_of(case):
 def test_there_are_cases_for_every_layer():
     from .test_registry import ARGUMENTS
 
-    named = {entry["class_name"] for case in CASES for entry in case.layers}
+    cases = [*CASES, *iter_cases("convolution.npz")]
+    named = {entry["class_name"] for case in cases for entry in case.layers}
     assert set(ARGUMENTS) - named == {"InputLayer"}
 
 

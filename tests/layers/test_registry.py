@@ -65,7 +65,94 @@ ARGUMENTS = {
     "SpatialDropout3D": {"rate": 0.25, "seed": 3, "data_format": "channels_first"},
     "ThresholdedReLU": {"theta": 0.5},
 }
+OUTPUT = {
+    "activation": "tanh",
+    "use_bias": False,
+    "bias_initializer": "ones",
+    "bias_regularizer": "l2",
+    "activity_regularizer": "l1_l2",
+    "bias_constraint": "unit_norm",
+    "data_format": "channels_first",
+}
+KERNEL = {
+    "kernel_initializer": "ones",
+    "kernel_regularizer": "l1",
+    "kernel_constraint": "non_neg",
+}
+DEPTHWISE = {
+    "depth_multiplier": 2,
+    "depthwise_initializer": "ones",
+    "depthwise_regularizer": "l1",
+    "depthwise_constraint": "non_neg",
+}
+POINTWISE = {
+    "pointwise_initializer": "ones",
+    "pointwise_regularizer": "l1",
+    "pointwise_constraint": "non_neg",
+}
+for rank in (1, 2, 3):
+    window = {"kernel_size": [3] * rank, "strides": [2] * rank}
+    same = {"padding": "same", **OUTPUT}
+    pool = {"pool_size": [3] * rank, "strides": [2] * rank, "padding": "same"}
+    first = {"data_format": "channels_first"}
+    ARGUMENTS[f"Conv{rank}D"] = {"filters": 3, **window, **same, **KERNEL}
+    ARGUMENTS[f"MaxPooling{rank}D"] = {**pool, **first}
+    ARGUMENTS[f"AveragePooling{rank}D"] = {**pool, **first}
+    ARGUMENTS[f"GlobalMaxPooling{rank}D"] = first
+    ARGUMENTS[f"GlobalAveragePooling{rank}D"] = first
+    ARGUMENTS[f"ZeroPadding{rank}D"] = {"padding": [[1, 2]] * rank, **first}
+    ARGUMENTS[f"Cropping{rank}D"] = {"cropping": [[1, 2]] * rank, **first}
+    ARGUMENTS[f"UpSampling{rank}D"] = {"size": [3] * rank, **first}
+    if rank > 1:
+        transposed = {"filters": 3, **window, **same, **KERNEL, "output_padding": [1] * rank}
+        ARGUMENTS[f"Conv{rank}DTranspose"] = transposed
+    if rank < 3:
+        separable = {"filters": 3, **window, **same, **DEPTHWISE, **POINTWISE}
+        ARGUMENTS[f"SeparableConv{rank}D"] = separable
+        ARGUMENTS[f"LocallyConnected{rank}D"] = {"filters": 3, **window, **OUTPUT, **KERNEL}
+ARGUMENTS["DepthwiseConv2D"] = {
+    **window,
+    **same,
+    **DEPTHWISE,
+    "kernel_size": [3, 3],
+    "strides": [2, 2],
+}
+ARGUMENTS["UpSampling2D"]["interpolation"] = "bilinear"
+for name in ("ZeroPadding1D", "Cropping1D"):
+    ARGUMENTS[name] = {
+        key: value[0] for key, value in ARGUMENTS[name].items() if key != "data_format"
+    }
+ARGUMENTS["UpSampling1D"] = {"size": 3}
+
+# Other names, and what each stands for.
+ALIASES = {
+    "Convolution1D": "Conv1D",
+    "Convolution2D": "Conv2D",
+    "Convolution2DTranspose": "Conv2DTranspose",
+    "Convolution3D": "Conv3D",
+    "Deconv2D": "Conv2DTranspose",
+    "Deconv3D": "Conv3DTranspose",
+    "Deconvolution2D": "Conv2DTranspose",
+    "Deconvolution3D": "Conv3DTranspose",
+    "SeparableConvolution1D": "SeparableConv1D",
+    "SeparableConvolution2D": "SeparableConv2D",
+}
+for short, long in (("Max", "Max"), ("Avg", "Average")):
+    for rank in (1, 2, 3):
+        ALIASES[f"{short}Pool{rank}D"] = f"{long}Pooling{rank}D"
+        ALIASES[f"Global{short}Pool{rank}D"] = f"Global{long}Pooling{rank}D"
+
 MODULES = {
+    "convolutional": [
+        *(
+            name
+            for name in ARGUMENTS
+            if name.startswith(("Conv", "Sep", "Depth", "Zero", "Crop", "UpS"))
+        ),
+        *(name for name in ALIASES if "onv" in name),
+    ],
+    "pooling": [name for name in (*ARGUMENTS, *ALIASES) if "Pool" in name],
+    "local": ["LocallyConnected1D", "LocallyConnected2D"],
     "core": [
         "Activation",
         "ActivityRegularization",
@@ -92,6 +179,7 @@ def exported():
         name: value
         for name, value in found.items()
         if isinstance(value, type) and issubclass(value, Layer) and value is not Layer
+        if name not in ALIASES
     }
 
 
@@ -100,6 +188,14 @@ def test_each_exported_layer_can_be_named_and_the_reverse():
     for name, cls in exported().items():
         assert cls.__name__ == name
         assert type(layers.deserialize({"class_name": name, "config": ARGUMENTS[name]})) is cls
+
+
+@pytest.mark.parametrize("alias", ALIASES)
+def test_other_names(alias):
+    name = ALIASES[alias]
+    assert getattr(layers, alias) is getattr(layers, name)
+    layer = layers.deserialize({"class_name": alias, "config": ARGUMENTS[name]})
+    assert layers.serialize(layer)["class_name"] == name
 
 
 @pytest.mark.parametrize("name", ARGUMENTS)

@@ -128,6 +128,16 @@ def test_the_real_library_is_found_where_numpy_brings_it():
         assert get_threads() == 1
 
 
+def test_inside_of_another_it_leaves_all_as_it_is(library):
+    with blas.one_thread():
+        with blas.one_thread(inside=True):
+            assert library.threads == 1
+        assert library.threads == 1
+    with blas.one_thread(inside=True):
+        assert library.threads == 1
+    assert library.threads == 4
+
+
 def test_an_interrupted_pass_is_made_good_by_the_next(library):
     blas._threads.enter()  # and Ctrl-C comes before the end
 

@@ -1,0 +1,55 @@
+"""The one form of Keras 1 that Keras 2.2 reads without a keyword: ``Conv2D(32, 3, 3)``."""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+Init = TypeVar("Init", bound=Callable[..., None])
+
+
+def window_by_position(rank: int) -> Callable[[Init], Init]:
+    """Let a constructor take its window as `rank` ints after `filters`, as Keras 2.2 does.
+
+    In later Keras, the third argument by position means `strides`. Keras 2.2 refuses the form if
+    there is anything that hints at that, and so does this.
+
+    Parameters
+    ----------
+    rank : int
+        2 or 3.
+
+    Raises
+    ------
+    ValueError
+        By the constructor, if there is also `strides`, `padding` or `data_format`.
+    """
+
+    def decorate(init: Init) -> Init:
+        @functools.wraps(init)
+        def wrapped(self: Any, *args: Any, **kwargs: Any) -> None:
+            if len(args) == rank + 1 and all(isinstance(n, int) for n in args[1:]):
+                args = (args[0], _window(type(self).__name__, args, kwargs))
+            init(self, *args, **kwargs)
+
+        return cast(Init, wrapped)
+
+    return decorate
+
+
+def _window(name: str, args: tuple[int, ...], kwargs: dict[str, Any]) -> tuple[int, ...]:
+    window = args[1:]
+    call = f"{name}({', '.join(map(str, args))})"
+    remedy = f"Write kernel_size={window}, or strides=... by its name if that is what it means."
+    hints = [key for key in ("strides", "padding", "data_format") if key in kwargs]
+    if hints:
+        raise ValueError(
+            f"{call} with {hints[0]}=... may mean two things: Keras 1 and 2.2 read the numbers as "
+            f"a window of {window}, later Keras reads the third as strides. {remedy}"
+        )
+    warnings.warn(
+        f"{call} is read as in Keras 1 and 2.2, with a window of {window}. {remedy}", stacklevel=3
+    )
+    return window
