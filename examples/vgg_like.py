@@ -4,13 +4,14 @@
 
 Keras' guide to the Sequential model trains this network on random numbers of shape 100x100x3. Here
 it has something to learn: the handwritten digits that come with minikeras, painted. Each digit is
-enlarged, gets a bright colour and a random place on a background of some dark colour, and noise is
-laid over all. So neither colour nor place tells which digit it is; only the shape does. The pictures
-are the same in every run.
+enlarged, gets a bright colour and a random place on a background of a dark one, and noise is laid
+over all. So neither colour nor place tells which digit it is; only the shape does. The pictures are
+the same in every run.
 
 With the default, 32x32 pixels, about 97 % of the test pictures are right after 10 epochs.
 ``--size 100`` gives the network of the guide, input and all. It takes much longer (on two cores
-some twenty minutes), and the pictures take 1.3 GB; ``--samples 2000`` needs less of both.
+some twenty minutes), and the pictures take 1.3 GB. ``--size 100 --samples 2000 --epochs 4`` needs
+less of both, and gets about 79 % right.
 """
 
 import argparse

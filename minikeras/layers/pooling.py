@@ -190,7 +190,8 @@ class MaxPooling1D(_Max, _Pooling1D):
     last two axes swapped with channels first. With 'valid' padding ``places = (steps -
     pool_size) // strides + 1``, with 'same' ``ceil(steps / strides)``; it must not be 0.
 
-    Of equal entries the first one gets the gradient. A window that holds NaN gives NaN.
+    Of equal entries the first one gets the gradient. A window that holds NaN gives NaN;
+    TensorFlow leaves it out.
 
     Examples
     --------
@@ -243,7 +244,7 @@ class MaxPooling2D(_Max, _Pooling2D):
     channels first the channels come second. `MaxPooling1D` says how many are left.
 
     Of equal entries the first one, row by row, gets the gradient. A window that holds NaN gives
-    NaN.
+    NaN; TensorFlow leaves it out.
 
     Examples
     --------
@@ -287,7 +288,8 @@ class MaxPooling3D(_Max, _Pooling3D):
     Notes
     -----
     Input ``(batch, depth, rows, columns, channels)``, output the same with smaller spatial axes;
-    with channels first the channels come second. Otherwise as `MaxPooling2D`.
+    with channels first the channels come second. Otherwise as `MaxPooling2D`: of equal entries,
+    too, the first one gets the gradient, where TensorFlow on a CPU gives all of it to each.
 
     Examples
     --------

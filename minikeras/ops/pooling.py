@@ -26,7 +26,8 @@ from minikeras.ops.parallel import for_blocks
 
 Pads = Sequence[tuple[int, int]]
 
-# Bytes of a block; with its scratch memory it fits in the cache of one core.
+# Bytes of a block: few enough for the caches, many enough that threads which work on two blocks
+# seldom meet at the interpreter lock.
 _BLOCK = 1 << 20
 # Up to this many blocks are not worth a second thread.
 _FEW = 3
@@ -56,7 +57,7 @@ def max_pool(
 
     Notes
     -----
-    Of equal entries the first one counts, as in TensorFlow. A window that holds NaN gives NaN
+    Of equal entries the first one counts. A window that holds NaN gives NaN
     and the number of its last place, one of nothing but ``-inf`` the number of its first place;
     if that is outside of the input, no gradient comes back.
 
@@ -194,7 +195,7 @@ def average_pool_backward(
         share = scratch("share", part.shape, dx.dtype)
         np.divide(part, counts[:, block.places[1]], out=share)
         if windows.are_tiles:
-            _fill_tiles(share, target, block.plan)
+            np.copyto(_tiles(target, block.plan), _repeat(share, block.plan, "wide"))
         else:
             _spread(share, target, block.plan)
 
@@ -217,7 +218,7 @@ class _Axis(NamedTuple):
     @property
     def whole(self) -> int:
         """How many strides it is from where the first window begins to where the last one ends."""
-        return self.places and self.places - 1 + _ceil(self.window, self.stride)
+        return self.places - 1 + _ceil(self.window, self.stride)
 
     @property
     def reach(self) -> int:
@@ -225,10 +226,9 @@ class _Axis(NamedTuple):
         return self.whole * self.stride
 
     @property
-    def covered(self) -> slice:
-        """Those of them that there are."""
-        start = min(max(0, -self.before), self.size)
-        return slice(start, max(start, min(self.size, self.reach - self.before)))
+    def covered(self) -> int:
+        """How many of them there are."""
+        return min(self.size, self.reach - self.before)
 
     def cut_places(self, start: int, stop: int) -> tuple[slice, slice, _Axis]:
         """Return the entries that some places need, those places, and how these are related."""
@@ -242,7 +242,7 @@ class _Axis(NamedTuple):
         high = max(0, stop * self.stride - self.before) if stop < self.places else self.size
         first = max(0, _ceil(low + self.before - self.window + 1, self.stride))
         last = min(self.places, _ceil(high + self.before, self.stride))
-        return self._cut(low, high, first, max(first, last))
+        return self._cut(low, high, first, last)
 
     def _cut(self, low: int, high: int, first: int, stop: int) -> tuple[slice, slice, _Axis]:
         before = self.before + low - first * self.stride
@@ -263,7 +263,7 @@ class _Plan:
     outside : list
         The rest of that, before and behind.
     is_inside : bool
-        Whether there is no such rest, and the input begins where the first window does.
+        Whether there is no such rest.
     is_dealt : bool
         Whether entries are dealt out: not where all strides are 1.
     is_disjoint : bool
@@ -276,15 +276,13 @@ class _Plan:
     def __init__(self, axes: tuple[_Axis, ...]) -> None:
         self.axes = axes
         self.reach = tuple(axis.reach for axis in axes)
-        self.covered = (slice(None), *(axis.covered for axis in axes))
-        parts = zip(self.covered[1:], axes, strict=True)
-        moved = (slice(part.start + a.before, part.stop + a.before) for part, a in parts)
-        self.inside = (slice(None), *moved)
+        self.covered = (slice(None), *(slice(axis.covered) for axis in axes))
+        self.inside = (slice(None), *(slice(a.before, a.before + a.covered) for a in axes))
         self.outside = []
-        for k, (part, reach) in enumerate(zip(self.inside[1:], self.reach, strict=True)):
-            sides = (slice(0, part.start), slice(part.stop, reach))
+        for k, axis in enumerate(axes):
+            sides = slice(0, axis.before), slice(axis.before + axis.covered, axis.reach)
             self.outside += [(slice(None),) * (k + 1) + (s,) for s in sides if s.start < s.stop]
-        self.is_inside = not self.outside and all(axis.before == 0 for axis in axes)
+        self.is_inside = not self.outside
         self.is_dealt = any(axis.stride > 1 for axis in axes)
         self.is_disjoint = all(axis.window <= axis.stride for axis in axes)
         arrays = (min(axis.window, axis.stride) for axis in axes)
@@ -541,9 +539,9 @@ def _spread(dy: np.ndarray, dx: np.ndarray, plan: _Plan) -> None:
 
 def _open(dx: np.ndarray, plan: _Plan) -> np.ndarray:
     """Return zeros as far as windows reach: scratch memory, or `dx` itself if that is possible."""
-    near = dx
-    if not (plan.is_inside and dx.flags.c_contiguous):
-        near = scratch("near", (len(dx), *plan.reach, dx.shape[-1]), dx.dtype)
+    direct = plan.is_inside and dx.flags.c_contiguous
+    shape = (len(dx), *plan.reach, dx.shape[-1])
+    near = dx if direct else scratch("near", shape, dx.dtype)
     near[...] = 0
     return near
 
@@ -556,24 +554,21 @@ def _close(near: np.ndarray, dx: np.ndarray, plan: _Plan) -> None:
         np.copyto(dx[plan.covered], near[plan.inside])
 
 
-# Windows side by side, without overlap, gaps or pads, are tiles: the most common case. Each entry
-# of the gradient is written in its order, and a single time.
+# Windows side by side, without overlap, gaps or pads, are tiles: the most common case.
 
 
 def _choose_in_tiles(
     part: np.ndarray, index: np.ndarray, dx: np.ndarray, plan: _Plan, numbers: np.ndarray
 ) -> None:
-    """Write `part` to the entry of its tile that has the number `index`, and 0 to the others."""
+    """Write `part` to the entry of its tile that has the number `index`, and 0 to the others.
+
+    Memory is written in its own order, and then once more while it is in the cache.
+    """
     tiles = _tiles(dx, plan)
     chosen = scratch("chosen", tiles.shape, bool)
     np.equal(_repeat(index, plan, "index"), numbers[..., : plan.axes[-1].places, :, :], out=chosen)
     np.copyto(tiles, chosen)
     np.multiply(tiles, _repeat(part, plan, "wide"), out=tiles)
-
-
-def _fill_tiles(part: np.ndarray, dx: np.ndarray, plan: _Plan) -> None:
-    """Write `part` to all entries of its tile."""
-    np.copyto(_tiles(dx, plan), _repeat(part, plan, "wide"))
 
 
 def _tiles(dx: np.ndarray, plan: _Plan) -> np.ndarray:
@@ -596,9 +591,7 @@ def _repeat(a: np.ndarray, plan: _Plan, name: str) -> np.ndarray:
     for axis in leading:
         shape += axis.places, 1
     wide = scratch(name, (*a.shape[:-1], last.window, a.shape[-1]), a.dtype)
+    target, source = _in_pieces(wide), _in_pieces(np.ascontiguousarray(a))
     for k in range(last.window):
-        if a.strides[-1] == a.itemsize:
-            np.copyto(_in_pieces(wide)[..., k, :], _in_pieces(a))
-        else:
-            np.copyto(wide[..., k, :], a)
+        np.copyto(target[..., k, :], source)
     return wide.reshape(*shape, *wide.shape[-3:])

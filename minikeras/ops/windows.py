@@ -20,10 +20,9 @@ Pads = tuple[tuple[int, int], ...]
 # Entries of scratch memory that a block may use: small enough for the second level cache and a
 # part of the third, large enough that the threads seldom meet at the interpreter lock.
 _BLOCK = 400_000
-# Blocks that a large op is cut into, so that several threads have something to do, and
-# multiplications that are worth a second thread.
-_PARTS = 8
-_WORK = 4_000_000
+# How many blocks there are at least, from so many multiplications on: several threads should have
+# something to do, and equally much.
+_PARTS = ((8, 64_000_000), (4, 32_000_000), (2, 4_000_000), (1, 0))
 
 
 class Windows(NamedTuple):
@@ -126,7 +125,7 @@ def blocks(
         Whether a sample may be cut. Default True.
     """
     first = windows.places[0]
-    parts = 1 if work < _WORK else max(2, min(_PARTS, work // (2 * _WORK)))
+    parts = next(count for count, least in _PARTS if work >= least)
     samples = max(1, min(_BLOCK // max(scratch_size, 1), -(-batch // parts)))
     cuts = max(scratch_size // (2 * _BLOCK), parts // max(batch, 1), 1) if cut else 1
     rows = max(1, -(-first // cuts))

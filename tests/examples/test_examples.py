@@ -106,12 +106,13 @@ def test_mnist_cnn_learns_in_either_data_format(run, few_digits, data_format, fi
     assert number_after("Test accuracy", output) > 0.75
 
 
-def test_vgg_like_runs_on_a_few_pictures(run):
-    output = run("vgg_like.py", "--samples", "320", "--epochs", "1", "--seed", "1")
+def test_vgg_like_learns_from_a_few_pictures(run):
+    arguments = ["--samples", "1000", "--epochs", "2", "--batch-size", "16", "--seed", "1"]
+    output = run("vgg_like.py", *arguments)
 
-    assert "painted digits: 320 to train on, 1000 to test on" in output
+    assert "painted digits: 1000 to train on, 1000 to test on" in output
     assert "Total params: 477,994" in output
-    assert 0 < number_after("Test loss", output) < 3
+    assert number_after("Test accuracy", output) > 0.3
 
 
 def test_vgg_like_refuses_pictures_smaller_than_a_digit(run):

@@ -113,15 +113,17 @@ def test_small_ones_against_loops(problem, dtype, layout, with_bias):
 
 def test_small_ones_in_many_blocks(monkeypatch):
     """As large ones are cut, with a rest here and there."""
-    monkeypatch.setattr(windows, "_WORK", 100)
+    monkeypatch.setattr(windows, "_PARTS", ((8, 100), (1, 0)))
 
     @settings(max_examples=40)
     @given(problems(), any_dtype, any_layout, st.integers(5, 400))
     def check_in_blocks(problem, dtype, layout, block):
         monkeypatch.setattr(windows, "_BLOCK", block)
+        windows.blocks.cache_clear()
         check_against_loops(problem, dtype, layout, with_bias=True)
 
     check_in_blocks()
+    windows.blocks.cache_clear()
 
 
 @settings(max_examples=15)
