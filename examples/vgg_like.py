@@ -67,6 +67,7 @@ if arguments.seed is not None:
 (x_train, y_train), (x_test, y_test) = mnist.load_bundled()
 # Digits of all classes are mixed, so the first ones are a fair part.
 x_train = paint(x_train[: arguments.samples], arguments.size, seed=1)
+x_test, y_test = x_test[: arguments.samples], y_test[: arguments.samples]
 x_test = paint(x_test, arguments.size, seed=2)
 if K.image_data_format() == "channels_first":
     x_train, x_test = np.moveaxis(x_train, -1, 1), np.moveaxis(x_test, -1, 1)

@@ -5,11 +5,13 @@ from minikeras.backend.config import (
     epsilon,
     floatx,
     image_data_format,
+    image_dim_ordering,
     normalize_data_format,
     set_check_numerics,
     set_epsilon,
     set_floatx,
     set_image_data_format,
+    set_image_dim_ordering,
 )
 from minikeras.backend.naming import clear_session, get_uid, reset_uids
 from minikeras.backend.variables import (
@@ -31,12 +33,14 @@ __all__ = [
     "get_uid",
     "get_value",
     "image_data_format",
+    "image_dim_ordering",
     "normalize_data_format",
     "reset_uids",
     "set_check_numerics",
     "set_epsilon",
     "set_floatx",
     "set_image_data_format",
+    "set_image_dim_ordering",
     "set_value",
 ]
 

@@ -88,6 +88,28 @@ def set_image_data_format(data_format: str) -> None:
     _image_data_format = _one_of(data_format, _DATA_FORMATS, "data_format")
 
 
+def image_dim_ordering() -> str:
+    """Return the layout of images by its name in Keras 1: ``'tf'`` or ``'th'``."""
+    return "th" if _image_data_format == "channels_first" else "tf"
+
+
+def set_image_dim_ordering(dim_ordering: str) -> None:
+    """Set the layout of images by its name in Keras 1.
+
+    Parameters
+    ----------
+    dim_ordering : {'tf', 'th'}
+        Channels last, or channels first.
+
+    Raises
+    ------
+    ValueError
+        If `dim_ordering` is neither.
+    """
+    _one_of(dim_ordering, ("tf", "th"), "dim_ordering")
+    set_image_data_format("channels_first" if dim_ordering == "th" else "channels_last")
+
+
 def normalize_data_format(value: str | None) -> str:
     """Return `value` checked, or the process-wide setting where it is None."""
     if value is None:

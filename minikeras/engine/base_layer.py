@@ -317,10 +317,10 @@ class Layer:
 
     def _check_input_shape(self, shape: Shape) -> None:
         problem = self.input_spec.problem(shape) if self.input_spec is not None else None
-        if problem:
+        if self.input_spec is not None and problem:
             raise ValueError(
                 f"Input is incompatible with layer '{self.name}' ({type(self).__name__}): "
-                f"{problem}. The full shape of the input is {shape}."
+                f"{problem}. The full shape of the input is {shape}.{self.input_spec.advice(shape)}"
             )
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:

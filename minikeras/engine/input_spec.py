@@ -22,6 +22,8 @@ class InputSpec:
         Expected, largest and smallest number of axes, batch axis included.
     axes : dict of int to int, optional
         Axis to expected size.
+    names : tuple of str, optional
+        What the axes are, such as ``('batch', 'steps', 'channels')``, for error messages.
     """
 
     def __init__(
@@ -32,6 +34,7 @@ class InputSpec:
         max_ndim: int | None = None,
         min_ndim: int | None = None,
         axes: dict[int, int] | None = None,
+        names: Sequence[str] = (),
     ) -> None:
         self.dtype = dtype
         self.shape = None if shape is None else tuple(shape)
@@ -39,6 +42,7 @@ class InputSpec:
         self.max_ndim = max_ndim
         self.min_ndim = min_ndim
         self.axes = axes or {}
+        self.names = tuple(names)
 
     def problem(self, shape: Shape) -> str | None:
         """Return what is wrong with an input of `shape`, None if it fits."""
@@ -59,6 +63,22 @@ class InputSpec:
                 return f"expected axis {axis} to have size {size}, found {shape[axis]}"
         return None
 
+    def advice(self, shape: Shape) -> str:
+        """Return what to do about an input of the wrong number of axes, where that is known."""
+        missing = len(self.names) - len(shape)
+        if not self.names or not missing:
+            return ""
+        text = f" Expected ({', '.join(self.names)})."
+        if missing == 1:
+            sample = list(shape[1:])
+            sample.insert(self.names.index("channels") - 1, 1)
+            text += (
+                f" A single channel is an axis, too: write input_shape={tuple(sample)} for that."
+            )
+        if missing == -1:
+            text += " input_shape is the shape of one sample, without the batch axis."
+        return text
+
     def __repr__(self) -> str:
-        given = {key: value for key, value in vars(self).items() if value not in (None, {})}
+        given = {key: value for key, value in vars(self).items() if value not in (None, {}, ())}
         return f"InputSpec({', '.join(f'{key}={value}' for key, value in given.items())})"

@@ -35,6 +35,12 @@ _KERAS_1_NAMES = {
     "border_mode": "padding",
     "subsample": "strides",
     "inner_activation": "recurrent_activation",
+    "dim_ordering": "data_format",
+    "pool_length": "pool_size",
+    "filter_length": "kernel_size",
+    "subsample_length": "strides",
+    "atrous_rate": "dilation_rate",
+    "length": "size",
 }
 
 

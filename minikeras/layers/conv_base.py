@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from minikeras import activations, constraints, initializers, regularizers
-from minikeras.engine import Context, InputSpec, Layer
+from minikeras.engine import Context, Layer
 from minikeras.engine.input_spec import Shape
 from minikeras.layers.arguments import known_size, positive_int
 from minikeras.layers.spatial import (
@@ -20,6 +20,7 @@ from minikeras.layers.spatial import (
     padding_name,
     positive_ints,
     refuse_empty,
+    spatial_spec,
     split_shape,
     window_output,
 )
@@ -122,7 +123,7 @@ class BaseConv(Layer):
         self.bias_regularizer = regularizers.get(bias_regularizer)
         self.activity_regularizer = regularizers.get(activity_regularizer)
         self.bias_constraint = constraints.get(bias_constraint)
-        self.input_spec = InputSpec(ndim=self.rank + 2)
+        self.input_spec = spatial_spec(self.rank, self.data_format)
 
     def build(self, input_shape: Shape) -> None:
         """Make the kernels and the bias."""
@@ -140,7 +141,7 @@ class BaseConv(Layer):
                 regularizer=self.bias_regularizer,
                 constraint=self.bias_constraint,
             )
-        self.input_spec = InputSpec(ndim=self.rank + 2, axes={axis: channels})
+        self.input_spec = spatial_spec(self.rank, self.data_format, channels)
         self.built = True
 
     def forward(self, x: np.ndarray, ctx: Context) -> tuple[np.ndarray, Any]:

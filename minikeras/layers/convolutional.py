@@ -1,7 +1,7 @@
 """Convolution layers: Conv1D, Conv2D, Conv3D, and the transposed Conv2DTranspose, Conv3DTranspose.
 
-As in Keras, this module is also the address of the separable convolutions, and of the layers
-that pad, crop and scale up.
+As in Keras, this module is also the address of the separable convolutions, of the layers that pad,
+crop and scale up, and of those that pool.
 """
 
 from __future__ import annotations
@@ -19,6 +19,14 @@ from minikeras.layers.padding import (
     ZeroPadding2D,
     ZeroPadding3D,
 )
+from minikeras.layers.pooling import (
+    AveragePooling1D,
+    AveragePooling2D,
+    AveragePooling3D,
+    MaxPooling1D,
+    MaxPooling2D,
+    MaxPooling3D,
+)
 from minikeras.layers.separable import DepthwiseConv2D, SeparableConv1D, SeparableConv2D
 from minikeras.layers.upsampling import UpSampling1D, UpSampling2D, UpSampling3D
 
@@ -27,6 +35,9 @@ __all__ = [
     "AtrousConv2D",
     "AtrousConvolution1D",
     "AtrousConvolution2D",
+    "AveragePooling1D",
+    "AveragePooling2D",
+    "AveragePooling3D",
     "Conv1D",
     "Conv2D",
     "Conv2DTranspose",
@@ -44,6 +55,9 @@ __all__ = [
     "Deconvolution2D",
     "Deconvolution3D",
     "DepthwiseConv2D",
+    "MaxPooling1D",
+    "MaxPooling2D",
+    "MaxPooling3D",
     "SeparableConv1D",
     "SeparableConv2D",
     "SeparableConvolution1D",
@@ -357,21 +371,21 @@ class Conv2DTranspose(Transposed, Conv2D):
         **kwargs: Any,
     ) -> None:
         super().__init__(
-            filters,
-            kernel_size,
-            strides,
-            padding,
-            data_format,
-            dilation_rate,
-            activation,
-            use_bias,
-            kernel_initializer,
-            bias_initializer,
-            kernel_regularizer,
-            bias_regularizer,
-            activity_regularizer,
-            kernel_constraint,
-            bias_constraint,
+            filters=filters,
+            kernel_size=kernel_size,
+            strides=strides,
+            padding=padding,
+            data_format=data_format,
+            dilation_rate=dilation_rate,
+            activation=activation,
+            use_bias=use_bias,
+            kernel_initializer=kernel_initializer,
+            bias_initializer=bias_initializer,
+            kernel_regularizer=kernel_regularizer,
+            bias_regularizer=bias_regularizer,
+            activity_regularizer=activity_regularizer,
+            kernel_constraint=kernel_constraint,
+            bias_constraint=bias_constraint,
             **kwargs,
         )
         self._set_output_padding(output_padding)
@@ -436,21 +450,21 @@ class Conv3DTranspose(Transposed, Conv3D):
         if "dilation_rate" in kwargs:
             raise TypeError("Conv3DTranspose has no dilation_rate, as in Keras 2.2.")
         super().__init__(
-            filters,
-            kernel_size,
-            strides,
-            padding,
-            data_format,
-            1,
-            activation,
-            use_bias,
-            kernel_initializer,
-            bias_initializer,
-            kernel_regularizer,
-            bias_regularizer,
-            activity_regularizer,
-            kernel_constraint,
-            bias_constraint,
+            filters=filters,
+            kernel_size=kernel_size,
+            strides=strides,
+            padding=padding,
+            data_format=data_format,
+            dilation_rate=1,
+            activation=activation,
+            use_bias=use_bias,
+            kernel_initializer=kernel_initializer,
+            bias_initializer=bias_initializer,
+            kernel_regularizer=kernel_regularizer,
+            bias_regularizer=bias_regularizer,
+            activity_regularizer=activity_regularizer,
+            kernel_constraint=kernel_constraint,
+            bias_constraint=bias_constraint,
             **kwargs,
         )
         self._set_output_padding(output_padding)

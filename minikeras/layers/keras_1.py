@@ -24,14 +24,15 @@ def window_by_position(rank: int) -> Callable[[Init], Init]:
     Raises
     ------
     ValueError
-        By the constructor, if there is also `strides`, `padding` or `data_format`.
+        By the constructor, if there are more arguments by position, or `strides`, `padding` or
+        `data_format`.
     """
 
     def decorate(init: Init) -> Init:
         @functools.wraps(init)
         def wrapped(self: Any, *args: Any, **kwargs: Any) -> None:
-            if len(args) == rank + 1 and all(isinstance(n, int) for n in args[1:]):
-                args = (args[0], _window(type(self).__name__, args, kwargs))
+            if len(args) > rank and all(isinstance(n, int) for n in args[1 : rank + 1]):
+                args = (args[0], _window(type(self).__name__, rank, args, kwargs))
             init(self, *args, **kwargs)
 
         return cast(Init, wrapped)
@@ -39,14 +40,14 @@ def window_by_position(rank: int) -> Callable[[Init], Init]:
     return decorate
 
 
-def _window(name: str, args: tuple[int, ...], kwargs: dict[str, Any]) -> tuple[int, ...]:
-    window = args[1:]
-    call = f"{name}({', '.join(map(str, args))})"
+def _window(name: str, rank: int, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[int, ...]:
+    window = args[1 : rank + 1]
+    call = f"{name}({', '.join(map(repr, args))})"
     remedy = f"Write kernel_size={window}, or strides=... by its name if that is what it means."
-    hints = [key for key in ("strides", "padding", "data_format") if key in kwargs]
-    if hints:
+    hints = [f" with {key}=..." for key in ("strides", "padding", "data_format") if key in kwargs]
+    if hints or len(args) > rank + 1:
         raise ValueError(
-            f"{call} with {hints[0]}=... may mean two things: Keras 1 and 2.2 read the numbers as "
+            f"{call}{''.join(hints[:1])} may mean two things: Keras 1 and 2.2 read the numbers as "
             f"a window of {window}, later Keras reads the third as strides. {remedy}"
         )
     warnings.warn(

@@ -9,12 +9,15 @@ from typing import Any
 import numpy as np
 
 from minikeras import constraints, initializers, regularizers
-from minikeras.engine import Context, InputSpec
+from minikeras.engine import Context
 from minikeras.engine.input_spec import Shape
 from minikeras.layers.arguments import known_size, positive_int
 from minikeras.layers.conv_base import BaseConv
 from minikeras.layers.keras_1 import window_by_position
-from minikeras.layers.spatial import join_shape
+from minikeras.layers.spatial import (
+    join_shape,
+    spatial_spec,
+)
 from minikeras.ops.local import local_conv, local_conv_backward
 
 
@@ -84,7 +87,7 @@ class _LocallyConnected(BaseConv):
                 regularizer=self.bias_regularizer,
                 constraint=self.bias_constraint,
             )
-        self.input_spec = InputSpec(ndim=self.rank + 2, axes=axes)
+        self.input_spec = spatial_spec(self.rank, self.data_format, axes=axes)
         self.built = True
 
     def _convolve(

@@ -6,13 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from minikeras.engine import Context, InputSpec, Layer
+from minikeras.engine import Context, Layer
 from minikeras.engine.input_spec import Shape
 from minikeras.layers.spatial import (
     as_laid_out,
     channels_last,
     data_format_name,
     join_shape,
+    spatial_spec,
     split_shape,
 )
 from minikeras.ops.resampling import crop, pad
@@ -29,7 +30,7 @@ class _Margins(Layer):
     def __init__(self, data_format: str | None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.data_format = data_format_name(data_format, self)
-        self.input_spec = InputSpec(ndim=self.rank + 2)
+        self.input_spec = spatial_spec(self.rank, self.data_format)
 
     def _pairs(self, value: Any, name: str) -> Margins:
         """Return a margin in any of its forms as (before, after) for each spatial axis."""

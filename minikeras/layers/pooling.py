@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from minikeras.engine import Context, InputSpec, Layer
+from minikeras.engine import Context, Layer
 from minikeras.engine.input_spec import Shape
 from minikeras.layers.spatial import (
     as_laid_out,
@@ -15,6 +15,7 @@ from minikeras.layers.spatial import (
     join_shape,
     padding_name,
     positive_ints,
+    spatial_spec,
     split_shape,
     window_output,
 )
@@ -26,6 +27,7 @@ class _Pooling(Layer):
     """What all layers with a window share. Subclasses say how many spatial axes there are."""
 
     spatial_axes: int
+    paddings = ("valid", "same")
 
     def _set_up(self, pool_size: Any, strides: Any, padding: Any, data_format: Any) -> None:
         """Check and keep the arguments of the constructor."""
@@ -36,7 +38,7 @@ class _Pooling(Layer):
             self.strides = positive_ints(strides, axes, "strides", self)
         self.padding = padding_name(padding, self)
         self.data_format = data_format_name(data_format, self)
-        self.input_spec = InputSpec(ndim=axes + 2)
+        self.input_spec = spatial_spec(axes, self.data_format)
 
     def _window(self, shape: tuple[int, ...]) -> dict[str, Any]:
         """Return what the ops need to know, for an input of this shape, channels last."""
@@ -326,7 +328,7 @@ class _GlobalPooling(Layer):
     def _set_up(self, data_format: Any) -> None:
         """Check and keep the argument of the constructor."""
         self.data_format = data_format_name(data_format, self)
-        self.input_spec = InputSpec(ndim=self.spatial_axes + 2)
+        self.input_spec = spatial_spec(self.spatial_axes, self.data_format)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Leave out the spatial axes."""

@@ -13,9 +13,11 @@ from typing import Any
 import numpy as np
 
 from minikeras.backend import normalize_data_format
-from minikeras.engine import Layer
+from minikeras.engine import InputSpec, Layer
 from minikeras.engine.input_spec import Shape
-from minikeras.utils.conv_utils import conv_output_length, normalize_padding, normalize_tuple
+from minikeras.utils.conv_utils import conv_output_length, normalize_tuple
+
+_AXES = {1: ("steps",), 2: ("height", "width"), 3: ("depth", "height", "width")}
 
 
 def channels_last(x: np.ndarray, data_format: str) -> np.ndarray:
@@ -44,6 +46,29 @@ def join_shape(
     return (batch, channels, *spatial)
 
 
+def spatial_spec(
+    rank: int, data_format: str, channels: int | None = None, axes: dict[int, int] | None = None
+) -> InputSpec:
+    """Return what a layer over `rank` spatial axes demands of its input.
+
+    Parameters
+    ----------
+    rank : int
+    data_format : {'channels_last', 'channels_first'}
+    channels : int, optional
+        Their number, where it is fixed.
+    axes : dict of int to int, optional
+        Axis to size, where others are fixed.
+    """
+    names = list(_AXES[rank])
+    axis = -1 if data_format == "channels_last" else 1
+    names.insert(len(names) if axis == -1 else 0, "channels")
+    fixed = dict(axes or {})
+    if channels is not None:
+        fixed[axis] = channels
+    return InputSpec(ndim=rank + 2, axes=fixed, names=("batch", *names))
+
+
 def positive_ints(value: Any, n: int, name: str, layer: Layer, minimum: int = 1) -> tuple[int, ...]:
     """Return an int or `n` ints as a tuple, or raise an error with the layer.
 
@@ -60,10 +85,10 @@ def positive_ints(value: Any, n: int, name: str, layer: Layer, minimum: int = 1)
 def padding_name(value: Any, layer: Layer, allowed: Sequence[str] = ("valid", "same")) -> str:
     """Return the name of a padding in lower case, or raise an error with the layer."""
     with _naming(layer):
-        padding = normalize_padding(value)
+        padding = value.lower() if isinstance(value, str) else value
         if padding not in allowed:
             raise ValueError(f"padding must be {' or '.join(map(repr, allowed))}, got {value!r}.")
-    return padding
+    return str(padding)
 
 
 def data_format_name(value: Any, layer: Layer) -> str:
@@ -86,6 +111,7 @@ def window_output(
     Parameters
     ----------
     layer : Layer
+        With `data_format`, `padding` and `paddings`.
     input_shape : tuple
         With batch axis and channels; for the error.
     sizes : sequence of int or None
@@ -108,10 +134,21 @@ def window_output(
         raise ValueError(
             f"{layer._described()}: a window of {tuple(window)}{spread} does not fit into an input "
             f"of shape {tuple(input_shape)} with padding='valid': the output would have the sizes "
-            f"{lengths}. Use padding='same', a smaller window, or fewer layers that shrink the "
-            "input before."
+            f"{lengths}. {_remedy(layer, input_shape)}"
         )
     return lengths
+
+
+def _remedy(layer: Any, shape: Shape) -> str:
+    """Say what to do about a window that is too large, perhaps since the channels come first."""
+    few, many = shape[1] or 0, shape[-1] or 0
+    if layer.data_format == "channels_last" and few in (1, 3, 4) and many > 4:
+        return (
+            f"Do the channels come first in {tuple(shape[1:])}? With data_format='channels_last' "
+            "they come last; otherwise say data_format='channels_first'."
+        )
+    same = "" if layer.padding == "same" or "same" not in layer.paddings else "padding='same', "
+    return f"Use {same}a smaller window, or fewer layers that shrink the input before."
 
 
 def refuse_empty(layer: Layer, input_shape: Shape, sizes: Sequence[int | None]) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from minikeras.engine import Context, InputSpec, Layer
+from minikeras.engine import Context, Layer
 from minikeras.engine.input_spec import Shape
 from minikeras.layers.arguments import positive_int
 from minikeras.layers.spatial import (
@@ -15,6 +15,7 @@ from minikeras.layers.spatial import (
     data_format_name,
     join_shape,
     positive_ints,
+    spatial_spec,
     split_shape,
 )
 from minikeras.ops.resampling import (
@@ -40,7 +41,7 @@ class _UpSampling(Layer):
     def __init__(self, data_format: str | None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.data_format = data_format_name(data_format, self)
-        self.input_spec = InputSpec(ndim=self.rank + 2)
+        self.input_spec = spatial_spec(self.rank, self.data_format)
 
     def forward(self, x: np.ndarray, ctx: Context) -> tuple[np.ndarray, Any]:
         """Repeat entries, or interpolate between them."""

@@ -63,3 +63,15 @@ def test_check_numerics():
     finally:
         K.set_check_numerics(False)
     assert K.check_numerics() is False
+
+
+def test_image_layout_by_its_names_in_keras_1():
+    assert K.image_dim_ordering() == "tf"
+    K.set_image_dim_ordering("th")
+    try:
+        assert (K.image_data_format(), K.image_dim_ordering()) == ("channels_first", "th")
+    finally:
+        K.set_image_dim_ordering("tf")
+    assert K.image_data_format() == "channels_last"
+    with pytest.raises(ValueError, match="dim_ordering must be one of 'tf', 'th'; got 'last'"):
+        K.set_image_dim_ordering("last")

@@ -30,7 +30,8 @@ def test_window_by_position(name, window):
     assert "strides" in inspect.signature(cls).parameters
 
 
-def test_more_by_position_is_as_in_later_keras():
-    layer = layers.Conv2D(8, 3, 2, "same")
-    assert (layer.kernel_size, layer.strides, layer.padding) == ((3, 3), (2, 2), "same")
-    assert layers.Conv2D(8, (3, 5), 2).strides == (2, 2)
+def test_more_by_position():
+    with pytest.raises(ValueError, match=r"Conv2D\(8, 3, 2, 'same'\) may mean two things"):
+        layers.Conv2D(8, 3, 2, "same")
+    layer = layers.Conv2D(8, (3, 5), 2, "same")
+    assert (layer.kernel_size, layer.strides, layer.padding) == ((3, 5), (2, 2), "same")

@@ -221,7 +221,7 @@ def test_short_and_long_names():
         (lambda: AveragePooling3D(strides=0), "strides must be greater than 0, got 0"),
         (lambda: AveragePooling3D(strides=(1, 2)), "strides must be an int or a tuple of 3 ints"),
         (lambda: MaxPooling2D(padding="causal"), "padding must be 'valid' or 'same', got 'causal'"),
-        (lambda: MaxPooling1D(padding=1), "padding must be 'valid', 'same' .* got 1"),
+        (lambda: MaxPooling1D(padding=1), "padding must be 'valid' or 'same', got 1"),
         (lambda: MaxPooling2D(data_format="last"), r"\(MaxPooling2D\): .*data_format must be one"),
         (lambda: GlobalMaxPooling1D("first"), r"\(GlobalMaxPooling1D\): .*data_format must be one"),
         (

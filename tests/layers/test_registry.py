@@ -144,6 +144,8 @@ for short, long in (("Max", "Max"), ("Avg", "Average")):
 
 MODULES = {
     "convolutional": [
+        "AveragePooling1D",
+        "MaxPooling2D",
         *(
             name
             for name in ARGUMENTS

@@ -57,7 +57,10 @@ from .test_convolutional import (
         (lambda: SeparableConv1D(3, 2, activation="relu"), (2, 4, 2)),
         (lambda: SeparableConv1D(2, 3, 2, "same", "channels_first", 1, 2, "elu"), (2, 2, 5)),
         (lambda: SeparableConv2D(3, 2, activation="softmax"), (2, 3, 4, 2)),
-        (lambda: SeparableConv2D(2, 2, 1, "same", "channels_first", 2, 3, "tanh"), (2, 2, 3, 2)),
+        (
+            lambda: SeparableConv2D(2, (2, 2), 1, "same", "channels_first", 2, 3, "tanh"),
+            (2, 2, 3, 2),
+        ),
         (
             lambda: SeparableConv2D(
                 2,

@@ -6,7 +6,7 @@ import pytest
 from minikeras import activations
 from minikeras import backend as K
 from minikeras.activations import with_gradient
-from minikeras.layers import Layer
+from minikeras.layers import Conv1D, Conv2D, Conv3D, Layer, LocallyConnected2D, MaxPooling2D
 from minikeras.layers.conv_base import row_activation
 from minikeras.layers.spatial import (
     as_laid_out,
@@ -23,7 +23,8 @@ FORMATS = ["channels_last", "channels_first"]
 
 
 class Own(Layer):
-    pass
+    data_format = "channels_last"
+    padding, paddings = "valid", ("valid", "same")
 
 
 @pytest.fixture
@@ -69,7 +70,7 @@ def test_arguments(layer):
         (lambda a: positive_ints(-1, 1, "out", a, minimum=0), "out must be at least 0, got -1"),
         (lambda a: positive_ints(1.5, 2, "strides", a), "an int or a tuple of 2 ints, got 1.5"),
         (lambda a: padding_name("causal", a), "padding must be 'valid' or 'same', got 'causal'"),
-        (lambda a: padding_name("sme", a), "padding must be 'valid', 'same' or, for Conv1D only"),
+        (lambda a: padding_name("sme", a), "padding must be 'valid' or 'same', got 'sme'"),
         (lambda a: data_format_name("last", a), "data_format must be one of"),
     ],
 )
@@ -128,3 +129,25 @@ def test_row_activation_works_in_place_on_any_part(name):
 )
 def test_no_row_activation(function, data_format):
     assert row_activation(function, data_format) is None
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape", "message"),
+    [
+        (
+            Conv2D(4, 3),
+            (None, 28, 28),
+            r"\(batch, height, width, channels\)\. A single .*\(28, 28, 1\)",
+        ),
+        (MaxPooling2D(data_format="channels_first"), (None, 8, 8), r"input_shape=\(1, 8, 8\)"),
+        (Conv1D(4, 3), (None, 64), r"\(batch, steps, channels\)\. .* input_shape=\(64, 1\)"),
+        (Conv2D(4, 3), (None, None, 28, 28, 1), "without the batch axis"),
+        (Conv3D(4, 3), (None, 28, 28), r"Expected \(batch, depth, height, width, channels\)\."),
+        (Conv2D(4, 3), (None, 1, 28, 28), "channels come first in .* data_format='channels_first'"),
+        (Conv2D(4, 5), (None, 4, 4, 4), "Use padding='same', a smaller window"),
+        (LocallyConnected2D(4, 5), (None, 4, 4, 4), "Use a smaller window"),
+    ],
+)
+def test_errors_about_the_input_tell_what_to_do(layer, shape, message):
+    with pytest.raises(ValueError, match=message):
+        layer.ensure_built(shape)
