@@ -129,6 +129,7 @@ class BaseConv(Layer):
         """Make the kernels and the bias."""
         axis = -1 if self.data_format == "channels_last" else 1
         channels = known_size(input_shape, axis, self)
+        refuse_empty(self, input_shape, [channels])
         # First of all the output's shape: if the window does not fit, there are no weights yet.
         _, filters = split_shape(self.compute_output_shape(input_shape), self.data_format)
         self._make_kernels(channels)

@@ -88,7 +88,7 @@ class Conv1D(Conv):
         half comes last. ``'causal'``: all zeros come first, so that no output depends on a later
         input.
     data_format : {'channels_last', 'channels_first'}, optional
-        Default ``'channels_last'``, whatever ``K.image_data_format()`` is; None stands for that.
+        Default ``'channels_last'``; None stands for ``K.image_data_format()``.
         ``'causal'`` needs ``'channels_last'``, as in Keras.
     dilation_rate : int or tuple of 1 int
         Steps from one entry of the window to the next. Default 1. Where it is greater, `strides`

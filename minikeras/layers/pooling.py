@@ -380,6 +380,7 @@ class _GlobalMax(_GlobalPooling):
 
     def forward(self, x: np.ndarray, ctx: Context) -> tuple[np.ndarray, Any]:
         """Pool."""
+        self.compute_output_shape(x.shape)  # an unknown size may turn out to be 0
         source = channels_last(x, self.data_format)
         y = global_pooling.global_max(source, out=ctx.empty((len(x), source.shape[-1]), x.dtype))
         return y, (source, y)
@@ -398,6 +399,7 @@ class _GlobalAverage(_GlobalPooling):
 
     def forward(self, x: np.ndarray, ctx: Context) -> tuple[np.ndarray, Any]:
         """Pool."""
+        self.compute_output_shape(x.shape)  # an unknown size may turn out to be 0
         source = channels_last(x, self.data_format)
         weights = self._weights(source, ctx)
         y = ctx.empty((len(x), source.shape[-1]), x.dtype)

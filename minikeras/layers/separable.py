@@ -310,7 +310,7 @@ class SeparableConv1D(_Separable):
     padding : {'valid', 'same'}
         As in `Conv1D`, but there is no causal padding, as in Keras 2.2. Default ``'valid'``.
     data_format : {'channels_last', 'channels_first'}, optional
-        Default ``'channels_last'``, whatever ``K.image_data_format()`` is; None stands for that.
+        Default ``'channels_last'``; None stands for ``K.image_data_format()``.
     depth_multiplier : int
         Number of depthwise filters for each input channel. Default 1.
     activation, use_bias

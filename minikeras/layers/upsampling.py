@@ -15,6 +15,7 @@ from minikeras.layers.spatial import (
     data_format_name,
     join_shape,
     positive_ints,
+    refuse_empty,
     spatial_spec,
     split_shape,
 )
@@ -62,6 +63,7 @@ class _UpSampling(Layer):
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Multiply the spatial sizes."""
         sizes, channels = split_shape(input_shape, self.data_format)
+        refuse_empty(self, input_shape, sizes)
         larger = [
             None if n is None else n * factor for n, factor in zip(sizes, self.size, strict=True)
         ]

@@ -128,7 +128,7 @@ class _Threads:
                 self._outside = get_threads()
                 if self._outside != 1:
                     set_threads(1)
-            # A set of threads, not a count: what Ctrl-C has kept from leaving leaves next time.
+            # A set of threads, not a count: what Ctrl-C keeps from leaving leaves next time.
             self._users.add(_thread.get_ident())
 
     def leave(self) -> None:

@@ -5,6 +5,9 @@ two ways to make products of a convolution, with the same three operations (outp
 the kernel, and, by either, gradient of the input): `Gathering` copies what lies under the window
 into the rows of a matrix; `Filtering` needs half the multiplications, for short windows that move
 one by one. Each has a file.
+
+Results are the same bit for bit for any number of threads, as long as the linear algebra library is
+held to one (`minikeras.ops.blas.one_thread`).
 """
 
 from __future__ import annotations
@@ -16,17 +19,20 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from minikeras.ops.filtering import Filtering
-from minikeras.ops.gathering import Gathering
+from minikeras.ops.gathering import Gathering, scatter
 from minikeras.ops.memory import scratch
 from minikeras.ops.parallel import for_blocks
-from minikeras.ops.windows import Block, Windows, blocks, sum_places
+from minikeras.ops.windows import FEW_PLACES, Block, Windows, blocks, sum_places
 
 Pads = Sequence[tuple[int, int]]
 Task = Callable[[], None]
 
+# Multiplications from which on the gradient of an input is scattered in several pieces.
+_MUCH = 4_000_000
+
 # Partial sums of a kernel's gradient, and entries they may have in all.
-_PARTS = 8
-_PART_ENTRIES = 4_000_000
+_SUMS = 8
+_SUM_ENTRIES = 4_000_000
 
 
 def conv(
@@ -117,12 +123,12 @@ def _run(tasks: list[Task]) -> None:
 
 @functools.lru_cache(maxsize=256)
 def _method(
-    windows: Windows, channels: int, filters: int, dtype: np.dtype
+    windows: Windows, batch: int, channels: int, filters: int, dtype: np.dtype
 ) -> Gathering | Filtering:
     """Choose the faster way, from shapes alone. It has no state, so it serves many calls."""
-    if Filtering.pays(windows, channels, filters, dtype):
+    if Filtering.pays(windows, batch, channels, filters, dtype):
         return Filtering(windows, channels, filters, dtype)
-    return Gathering(windows, channels, filters, dtype)
+    return Gathering(windows, batch, channels, filters, dtype)
 
 
 def _output_tasks(
@@ -134,18 +140,17 @@ def _output_tasks(
     finish: Callable[[np.ndarray], object] | None = None,
 ) -> list[Task]:
     """Return the pieces of work that compute the outputs."""
-    method = _method(windows, *kernel.shape[-2:], x.dtype)
+    method = _method(windows, len(x), *kernel.shape[-2:], x.dtype)
     prepared = method.prepare(kernel)
 
     def task(block: Block) -> None:
-        result = out[block.samples, block.places]
-        inputs = x[block.samples, block.inputs]
-        method.forward(inputs, prepared, block.windows, bias, result)
+        result = out[block.outputs]
+        method.forward(x[block.inputs], prepared, block.windows, bias, result)
         if finish is not None:
             finish(result)
 
     work = kernel.size * (out.size // kernel.shape[-1])
-    cut = blocks(windows, len(x), x.shape[1], method.scratch_size, work)
+    cut = blocks(windows, len(x), x.shape[1:-1], method.scratch_size, work)
     return [functools.partial(task, block) for block in cut]
 
 
@@ -162,26 +167,29 @@ def _kernel_tasks(
     Each piece adds some blocks, always the same, to a sum of its own. So the result does not
     depend on the number of threads.
     """
-    method = _method(windows, *dkernel.shape[-2:], x.dtype)
+    method = _method(windows, len(x), *dkernel.shape[-2:], x.dtype)
     work = dkernel.size * (dy.size // dy.shape[-1])
-    cut = blocks(windows, len(x), x.shape[1], method.scratch_size, work)
+    cut = blocks(windows, len(x), x.shape[1:-1], method.scratch_size, work)
     shape = method.prepared_shape
-    size, filters = math.prod(shape), dy.shape[-1]
-    count = max(1, min(len(cut), _PARTS, max(2, _PART_ENTRIES // size)))
+    size = math.prod(shape)
+    count = max(1, min(len(cut), _SUMS, max(2, _SUM_ENTRIES // size)))
+    filters = 0 if dbias is None else dbias.size
     totals = scratch("kernel_totals", (count, size + filters), dy.dtype)
 
     def task(number: int) -> None:
-        total = totals[number]
-        total.fill(0)
+        kernel_total, bias_total = totals[number, :size].reshape(shape), totals[number, size:]
+        if number >= len(cut):  # no samples at all
+            totals[number] = 0
         for block in cut[number::count]:
-            part = dy[block.samples, block.places]
-            inputs = x[block.samples, block.inputs]
-            method.add_kernel_gradient(part, inputs, block.windows, total[:size].reshape(shape))
+            add = block is not cut[number]
+            part, inputs = dy[block.outputs], x[block.inputs]
+            method.kernel_gradient(part, inputs, block.windows, kernel_total, add)
             if dbias is not None:
-                total[size:] += sum_places(part)
+                sums = sum_places(part)
+                np.copyto(bias_total, bias_total + sums if add else sums)
 
     def final() -> None:
-        total = np.add.reduce(totals, axis=0)
+        total = np.add.reduce(totals, axis=0) if count > 1 else totals[0]
         method.finish_gradient(total[:size].reshape(shape), dkernel)
         if dbias is not None:
             dbias[...] = total[size:]
@@ -195,20 +203,17 @@ def _input_tasks(
 ) -> list[Task]:
     """Return the pieces of work that compute the gradient of the input.
 
-    Where the window moves one by one, this is a convolution of `dy` with the kernel turned around.
-    Otherwise what each place gives is added to what lay under the window there.
+    Where the window moves one by one, this is a convolution of `dy` with the kernel turned around,
+    unless that has much more to do, as each input counts there and not each place. Otherwise what
+    each place gives is added to what lay under the window there.
     """
     turned = windows.turned(dx.shape[1:-1])
-    if turned is not None:
+    rows, filters = dy.size // dy.shape[-1], dy.shape[-1]
+    few = rows < 2 * filters  # turning the kernel around would take longest
+    if turned and not few and math.prod(turned.places) <= 1.5 * math.prod(windows.places):
         axes = tuple(range(kernel.ndim - 2))
-        flipped = np.ascontiguousarray(np.flip(kernel, axes).swapaxes(-1, -2))
-        return _output_tasks(dy, flipped, None, turned, dx)
-    *_, channels, filters = kernel.shape
-    method = Gathering(windows, channels, filters, dy.dtype)
-
-    def task(block: Block) -> None:
-        method.scatter(dy[block.samples], kernel, windows, dx[block.samples])
-
-    work = kernel.size * (dy.size // filters)
-    cut = blocks(windows, len(dx), dx.shape[1], method.scratch_size, work, cut=False)
-    return [functools.partial(task, block) for block in cut]
+        return _output_tasks(dy, np.flip(kernel, axes).swapaxes(-1, -2), None, turned, dx)
+    count = 8 if kernel.size * rows >= _MUCH and rows >= 8 * FEW_PLACES else 1
+    step = max(1, -(-len(dx) // count))
+    parts = [slice(n, n + step) for n in range(0, len(dx), step)]
+    return [functools.partial(scatter, dy[n], kernel, windows, dx[n]) for n in parts]

@@ -111,14 +111,17 @@ class Filtering:
         self.scratch_size = TILE * tiles * rows * (2 * self.depth + filters) // 2
 
     @staticmethod
-    def pays(windows: Windows, channels: int, filters: int, dtype: np.dtype) -> bool:
+    def pays(windows: Windows, batch: int, channels: int, filters: int, dtype: np.dtype) -> bool:
         """Return whether this way is possible and likely to be the faster one."""
+        width = math.prod(windows.window) * channels
         return (
             windows.strides[-1] == windows.dilation[-1] == 1
             and 2 <= windows.window[-1] <= TILE - 1
             and windows.places[-1] >= TILE
             and min(channels, filters) >= _CHANNELS
             and dtype.itemsize >= 4
+            # The kernel is transformed, and twice as large then: there must be more to do.
+            and batch * math.prod(windows.places) >= width
         )
 
     def prepare(self, kernel: np.ndarray) -> np.ndarray:
@@ -158,14 +161,17 @@ class Filtering:
         for part, place in self._tile_views(tiles, windows, rows, out):
             np.copyto(place, part)
 
-    def add_kernel_gradient(
-        self, dy: np.ndarray, x: np.ndarray, windows: Windows, total: np.ndarray
+    def kernel_gradient(
+        self, dy: np.ndarray, x: np.ndarray, windows: Windows, total: np.ndarray, add: bool
     ) -> None:
-        """Add what one block gives to the gradient of the prepared kernel."""
+        """Write what one block gives to the gradient of the prepared kernel, or add it."""
         tiled, columns, rows = self._tile_input(x, windows)
         dproducts = self._tile_gradient(dy, windows, columns, rows)
         part = runs_gradient(tiled, columns * rows, dproducts, self.window_rows)
-        np.add(total, part, out=total)
+        if add:
+            np.add(total, part, out=total)
+        else:
+            np.copyto(total, part)
 
     def _tile_input(self, x: np.ndarray, windows: Windows) -> tuple[np.ndarray, int, int]:
         """Return the transformed input, ``(6, columns * rows, depth)``, and these two numbers."""

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from minikeras.ops.blas import matmuls
 from minikeras.ops.memory import scratch
 from minikeras.ops.runs import empty_rows, multiply_runs, runs_gradient
-from minikeras.ops.windows import Windows, add_bias, columns, padded, taps
+from minikeras.ops.windows import BLOCK, Windows, add_bias, columns, padded
 
 # With fewer channels than these, gathering is fast along the places only.
 _FEW_CHANNELS = 8
+# With fewer places than these, runs make products of too few rows.
+_MANY_PLACES = 4096
 
 
 class Gathering:
@@ -24,14 +28,22 @@ class Gathering:
     Parameters
     ----------
     windows : Windows
-    channels, filters : int
+    batch, channels, filters : int
     dtype : dtype
     """
 
-    def __init__(self, windows: Windows, channels: int, filters: int, dtype: np.dtype) -> None:
+    def __init__(
+        self, windows: Windows, batch: int, channels: int, filters: int, dtype: np.dtype
+    ) -> None:
         self.channels, self.filters, self.dtype = channels, filters, dtype
         self.few_channels = channels < _FEW_CHANNELS
-        runs = not self.few_channels and windows.strides[-1] == windows.dilation[-1] == 1
+        runs = (
+            not self.few_channels
+            and windows.strides[-1] == windows.dilation[-1] == 1
+            # A run begins at every input, and those where the window leaves it are in vain.
+            and windows.window[-1] <= 1 + windows.places[-1] // 3
+            and batch * math.prod(windows.places) >= _MANY_PLACES
+        )
         #: Length of a run, in rows.
         self.height = windows.window[-1] if runs else 1
         self.width = math.prod(windows.window) * channels
@@ -44,6 +56,8 @@ class Gathering:
 
     def prepare(self, kernel: np.ndarray) -> np.ndarray:
         """Return the kernel as a matrix, with the axis of runs first."""
+        if self.height == 1:
+            return kernel.reshape(self.prepared_shape)
         matrix = kernel.reshape(-1, self.height, self.channels * self.filters)
         return matrix.swapaxes(0, 1).reshape(self.prepared_shape)
 
@@ -62,7 +76,7 @@ class Gathering:
     ) -> None:
         """Compute one block of outputs."""
         if self.height == 1:
-            np.matmul(self._matrix(x, windows), prepared, out=out.reshape(-1, self.filters))
+            matmuls([(self._matrix(x, windows), prepared, out.reshape(-1, self.filters))])
             y = out
         else:
             rows, shape = self._rows(x, windows)
@@ -73,21 +87,24 @@ class Gathering:
         if bias is not None:
             add_bias(out, bias)
 
-    def add_kernel_gradient(
-        self, dy: np.ndarray, x: np.ndarray, windows: Windows, total: np.ndarray
+    def kernel_gradient(
+        self, dy: np.ndarray, x: np.ndarray, windows: Windows, total: np.ndarray, add: bool
     ) -> None:
-        """Add what one block gives to the gradient of the prepared kernel."""
+        """Write what one block gives to the gradient of the prepared kernel, or add it."""
         if self.height == 1:
-            part = scratch("kernel_part", self.prepared_shape, self.dtype)
-            np.matmul(self._matrix(x, windows).T, _as_rows(dy), out=part)
+            part = scratch("kernel_part", total.shape, self.dtype) if add else total
+            matmuls([(self._matrix(x, windows).T, _as_rows(dy), part)])
         else:
             rows, shape = self._rows(x, windows)
             spread = scratch("products", (*shape, self.filters), self.dtype)
             spread[..., : windows.places[-1], :] = dy
             spread[..., windows.places[-1] :, :] = 0
             spread = spread.reshape(1, -1, self.filters)
-            part = runs_gradient(rows, spread.shape[1], spread, self.height)
-        np.add(total, part.reshape(total.shape), out=total)
+            part = runs_gradient(rows, spread.shape[1], spread, self.height).reshape(total.shape)
+        if add:
+            np.add(total, part, out=total)
+        elif part is not total:
+            np.copyto(total, part)
 
     def _matrix(self, x: np.ndarray, windows: Windows) -> np.ndarray:
         """Return a row for each place, ``(batch * places, window * channels)``."""
@@ -121,30 +138,59 @@ class Gathering:
         np.copyto(rows[:, :count].reshape(view.shape), view)
         return rows, shape
 
-    def scatter(self, dy: np.ndarray, kernel: np.ndarray, windows: Windows, dx: np.ndarray) -> None:
-        """Compute the gradient of the input for some samples, whatever the strides."""
-        shape = (*dy.shape[:-1], *windows.window, self.channels)
-        rows = scratch("rows", shape, self.dtype)
-        every = (slice(None),) * (dy.ndim - 1)
-        matrix = kernel.reshape(-1, self.filters)
-        np.matmul(_as_rows(dy), matrix.T, out=rows.reshape(-1, self.width))
-        sums = dx
-        if any(map(any, windows.pads)):
-            sizes = zip(dx.shape[1:-1], windows.pads, strict=True)
-            sums = scratch(
-                "padded",
-                (len(dx), *(n + before + after for n, (before, after) in sizes), self.channels),
-                self.dtype,
-            )
-        sums.fill(0)
-        for tap, meets in taps(windows):
-            met = sums[(slice(None), *meets)]
-            given: tuple[Any, ...] = (*every, *tap)
-            np.add(met, rows[given], out=met)
-        if sums is not dx:
-            sizes = zip(dx.shape[1:-1], windows.pads, strict=True)
-            inside = (slice(before, before + n) for n, (before, _) in sizes)
-            np.copyto(dx, sums[(slice(None), *inside)])
+
+def scatter(dy: np.ndarray, kernel: np.ndarray, windows: Windows, dx: np.ndarray) -> None:
+    """Compute the gradient of the input by adding what each place gives to what it has seen.
+
+    Parameters
+    ----------
+    dy : ndarray, shape (batch, *places, filters)
+    kernel : ndarray, shape (*window, channels, filters)
+    windows : Windows
+    dx : ndarray, shape (batch, *sizes, channels)
+    """
+    dx.fill(0)
+    *window, channels, filters = kernel.shape
+    matrix = kernel.reshape(-1, filters).T
+    axis = windows.cut_axis
+    row = dy.size // filters // windows.places[axis] * matrix.shape[1]
+    step = max(1, BLOCK // max(row, 1))
+    before = (slice(None),) * (axis + 1)
+    for start in range(0, windows.places[axis], step):
+        part = dy[(*before, slice(start, start + step))]
+        given = scratch("rows", (*part.shape[:-1], *window, channels), dy.dtype)
+        matmuls([(_as_rows(part), matrix, given.reshape(-1, matrix.shape[1]))])
+        for tap in np.ndindex(*window):
+            places, met = _meeting(windows, tap, axis, start, part.shape, dx.shape)
+            target = dx[(slice(None), *met)]
+            every: tuple[Any, ...] = (slice(None), *places, *tap)
+            np.add(target, given[every], out=target)
+
+
+def _meeting(
+    windows: Windows,
+    tap: Sequence[int],
+    axis: int,
+    start: int,
+    shape: Sequence[int],
+    input_shape: Sequence[int],
+) -> tuple[list[slice], list[slice]]:
+    """Return the places at which a tap is inside of the input, and the inputs that it meets.
+
+    The places are those of a part of the given shape, from `start` on along an axis.
+    """
+    counts, sizes = shape[1:-1], input_shape[1:-1]
+    places, met = [], []
+    axes = zip(tap, windows.strides, windows.dilation, windows.pads, counts, sizes, strict=True)
+    for i, (t, stride, dilation, (before, _), count, size) in enumerate(axes):
+        first = t * dilation - before + (start * stride if i == axis else 0)
+        low = max(0, -(first // stride))
+        high = max(low, min(count, -((first - size) // stride)))
+        places.append(slice(low, high))
+        met.append(slice(first + low * stride, max(0, first + (high - 1) * stride + 1), stride))
+        if high == low:
+            met[-1] = slice(0, 0)
+    return places, met
 
 
 def _as_rows(dy: np.ndarray) -> np.ndarray:

@@ -38,13 +38,14 @@ def aligned_empty(size: int, dtype: Any) -> np.ndarray:
 
 
 _buffers = _thread._local()
+_KEPT = 1 << 25
 
 
 def scratch(name: str, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
     """Return memory of the calling thread, used again at the next call with that name.
 
     It is for what an op needs while it works on one block. What was there before is still
-    there, so it is not zero.
+    there, so it is not zero. A piece of more than 32 MiB is not kept: it goes with its last user.
 
     Parameters
     ----------
@@ -64,7 +65,8 @@ def scratch(name: str, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
     buffer = getattr(_buffers, name, None)
     if buffer is None or buffer.size < size * dtype.itemsize:
         buffer = aligned_empty(size * dtype.itemsize, np.uint8)
-        setattr(_buffers, name, buffer)
+        if buffer.size <= _KEPT:
+            setattr(_buffers, name, buffer)
     return np.ndarray(shape, dtype, buffer)
 
 

@@ -8,7 +8,8 @@ axis. What a block needs of the input is brought into scratch memory once, with 
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -17,12 +18,14 @@ from minikeras.ops.memory import scratch, strided
 
 Pads = tuple[tuple[int, int], ...]
 
-# Entries of scratch memory that a block may use: small enough for the second level cache and a
+#: Entries of scratch memory that a block may use: small enough for the second level cache and a
 # part of the third, large enough that the threads seldom meet at the interpreter lock.
-_BLOCK = 400_000
+BLOCK = 400_000
 # How many blocks there are at least, from so many multiplications on: several threads should have
 # something to do, and equally much.
-_PARTS = ((8, 64_000_000), (4, 32_000_000), (2, 4_000_000), (1, 0))
+_LEAST_WORK = ((8, 64_000_000), (4, 32_000_000), (2, 4_000_000), (1, 0))
+#: Places of the window that a block should have.
+FEW_PLACES = 256
 
 
 class Windows(NamedTuple):
@@ -60,6 +63,11 @@ class Windows(NamedTuple):
         """Distance from the first entry under the window to the last, for each axis."""
         return tuple((k - 1) * d for k, d in zip(self.window, self.dilation, strict=True))
 
+    @property
+    def cut_axis(self) -> int:
+        """The axis along which to cut a sample: the first with more than one place."""
+        return next((i for i, count in enumerate(self.places) if count > 1), 0)
+
     def turned(self, sizes: Sequence[int]) -> Windows | None:
         """Return the windows over the outputs that see what each input goes into.
 
@@ -76,15 +84,16 @@ class Windows(NamedTuple):
             return None
         return self._replace(pads=pads, places=tuple(sizes))
 
-    def part(self, places: slice, size: int) -> tuple[Windows, slice]:
-        """Return the windows at some places along the first axis, and the input they need."""
-        stride, (before, _) = self.strides[0], self.pads[0]
+    def part(self, axis: int, places: slice, size: int) -> tuple[Windows, slice]:
+        """Return the windows at some places along an axis of that size, and the input they need."""
+        stride, (before, _) = self.strides[axis], self.pads[axis]
         start = places.start * stride - before
-        stop = (places.stop - 1) * stride + self.reach[0] + 1 - before
-        pads = ((max(0, -start), max(0, stop - size)), *self.pads[1:])
-        count = (places.stop - places.start, *self.places[1:])
+        stop = (places.stop - 1) * stride + self.reach[axis] + 1 - before
+        pads, count = list(self.pads), list(self.places)
+        pads[axis] = (max(0, -start), max(0, stop - size))
+        count[axis] = places.stop - places.start
         needed = slice(max(0, start), max(0, min(stop, size)))
-        return self._replace(pads=pads, places=count), needed
+        return self._replace(pads=tuple(pads), places=tuple(count)), needed
 
 
 class Block(NamedTuple):
@@ -92,52 +101,58 @@ class Block(NamedTuple):
 
     Attributes
     ----------
-    samples, places : slice
-        Where its outputs are: along the batch axis and along the first spatial axis.
-    inputs : slice
-        Where what they need is, along the first spatial axis of the input.
+    outputs, inputs : tuple of slice
+        Where its outputs are, and what they need: some samples, and of a sample that is cut
+        some places along one axis.
     windows : Windows
         Over these inputs.
     """
 
-    samples: slice
-    places: slice
-    inputs: slice
+    outputs: tuple[slice, ...]
+    inputs: tuple[slice, ...]
     windows: Windows
 
 
-@functools.lru_cache(maxsize=256)
+@functools.lru_cache(maxsize=64)
 def blocks(
-    windows: Windows, batch: int, size: int, scratch_size: int, work: int, cut: bool = True
+    windows: Windows, batch: int, sizes: tuple[int, ...], scratch_size: int, work: int
 ) -> tuple[Block, ...]:
     """Cut the work into blocks of some samples, or of some places of one sample.
+
+    A sample is cut along its first axis with more than one place, so that the outputs of a block
+    are one run of memory.
 
     Parameters
     ----------
     windows : Windows
-    batch, size : int
-        Number of samples, and their size along the first axis.
+    batch : int
+    sizes : tuple of int
+        Spatial sizes of a sample.
     scratch_size : int
         Entries of scratch memory that a sample takes.
     work : int
-        Multiplications in all: a little work stays in one block.
-    cut : bool
-        Whether a sample may be cut. Default True.
+        Multiplications in all: a little work stays in one block, and so do few places, for each
+        block reads the whole kernel.
     """
-    first = windows.places[0]
-    parts = next(count for count, least in _PARTS if work >= least)
-    samples = max(1, min(_BLOCK // max(scratch_size, 1), -(-batch // parts)))
-    cuts = max(scratch_size // (2 * _BLOCK), parts // max(batch, 1), 1) if cut else 1
-    rows = max(1, -(-first // cuts))
+    axis = windows.cut_axis
+    parts = next(count for count, least in _LEAST_WORK if work >= least)
+    parts = min(parts, max(1, batch * math.prod(windows.places) // FEW_PLACES))
+    samples = max(1, min(BLOCK // max(scratch_size, 1), -(-batch // parts)))
+    cuts = max(scratch_size // (2 * BLOCK), parts // max(batch, 1), 1)
     if cuts > 1:
         samples = 1
-    result = []
-    for n in range(0, batch, samples):
-        for p in range(0, first, rows):
-            places = slice(p, min(p + rows, first))
-            part, inputs = windows.part(places, size)
-            result.append(Block(slice(n, min(n + samples, batch)), places, inputs, part))
-    return tuple(result)
+    count = windows.places[axis]
+    rows = max(1, -(-count // cuts))
+    slabs = []
+    for p in range(0, count, rows):
+        places = slice(p, min(p + rows, count))
+        slabs.append((places, *windows.part(axis, places, sizes[axis])))
+    before = (slice(None),) * axis
+    return tuple(
+        Block((some, *before, places), (some, *before, needed), part)
+        for some in (slice(n, n + samples) for n in range(0, batch, samples))
+        for places, part, needed in slabs
+    )
 
 
 def padded(x: np.ndarray, pads: Pads, extra: int = 0) -> np.ndarray:
@@ -188,20 +203,6 @@ def columns(x: np.ndarray, windows: Windows) -> np.ndarray:
             x.strides[-1],
         ),
     )
-
-
-def taps(windows: Windows) -> Iterator[tuple[tuple[int, ...], tuple[slice, ...]]]:
-    """Yield each place in the window, and the slices of the padded input that it meets."""
-    for tap in np.ndindex(*windows.window):
-        yield (
-            tap,
-            tuple(
-                slice(t * d, t * d + (p - 1) * s + 1, s)
-                for t, d, p, s in zip(
-                    tap, windows.dilation, windows.places, windows.strides, strict=True
-                )
-            ),
-        )
 
 
 def sum_places(dy: np.ndarray) -> np.ndarray:

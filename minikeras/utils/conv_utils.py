@@ -30,15 +30,12 @@ def normalize_tuple(value: Any, n: int, name: str) -> tuple[int, ...]:
     >>> normalize_tuple(3, 2, "kernel_size")
     (3, 3)
     """
+    entries = value if isinstance(value, (list, tuple, range, np.ndarray)) else (value,) * n
     try:
-        if isinstance(value, bool):
-            raise TypeError
-        if not hasattr(value, "__len__"):
-            return (operator.index(value),) * n
-        numbers = tuple(operator.index(number) for number in value)
+        numbers = tuple(map(operator.index, entries))
     except TypeError:
         numbers = ()
-    if len(numbers) != n:
+    if len(numbers) != n or any(isinstance(entry, bool) for entry in entries):
         raise ValueError(f"{name} must be an int or a tuple of {n} ints, got {value!r}.")
     return numbers
 

@@ -341,3 +341,11 @@ def test_gradients_find_their_way_through_a_stack_of_them():
         ]
     )
     check_gradients(model, input_shape=(3, 6, 8, 3), training=True)
+
+
+@pytest.mark.parametrize("cls", [GlobalMaxPooling1D, GlobalAveragePooling1D])
+def test_a_size_that_turns_out_to_be_0(cls):
+    layer = cls()
+    layer.ensure_built((None, None, 3))
+    with pytest.raises(ValueError, match=r"nothing to pool in an input of shape \(1, 0, 3\)"):
+        layer.forward(np.zeros((1, 0, 3)), Context())

@@ -6,7 +6,15 @@ import pytest
 from minikeras import activations
 from minikeras import backend as K
 from minikeras.activations import with_gradient
-from minikeras.layers import Conv1D, Conv2D, Conv3D, Layer, LocallyConnected2D, MaxPooling2D
+from minikeras.layers import (
+    Conv1D,
+    Conv2D,
+    Conv3D,
+    Layer,
+    LocallyConnected2D,
+    MaxPooling2D,
+    UpSampling2D,
+)
 from minikeras.layers.conv_base import row_activation
 from minikeras.layers.spatial import (
     as_laid_out,
@@ -146,6 +154,8 @@ def test_no_row_activation(function, data_format):
         (Conv2D(4, 3), (None, 1, 28, 28), "channels come first in .* data_format='channels_first'"),
         (Conv2D(4, 5), (None, 4, 4, 4), "Use padding='same', a smaller window"),
         (LocallyConnected2D(4, 5), (None, 4, 4, 4), "Use a smaller window"),
+        (UpSampling2D(), (None, 0, 4, 1), r"is empty: its sizes \(0, 4\)"),
+        (Conv2D(4, 2), (None, 4, 4, 0), r"is empty: its sizes \(0,\)"),
     ],
 )
 def test_errors_about_the_input_tell_what_to_do(layer, shape, message):

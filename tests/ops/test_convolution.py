@@ -1,11 +1,13 @@
 """The fast convolutions against the plain ones of conv_reference.py."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minikeras.ops import blas, parallel, windows
+from minikeras.ops import blas, convolution, gathering, parallel, windows
 from minikeras.ops.convolution import conv, conv_backward
 
 from . import conv_reference as reference
@@ -113,12 +115,14 @@ def test_small_ones_against_loops(problem, dtype, layout, with_bias):
 
 def test_small_ones_in_many_blocks(monkeypatch):
     """As large ones are cut, with a rest here and there."""
-    monkeypatch.setattr(windows, "_PARTS", ((8, 100), (1, 0)))
+    monkeypatch.setattr(windows, "_LEAST_WORK", ((8, 100), (1, 0)))
+    monkeypatch.setattr(windows, "FEW_PLACES", 1)
 
     @settings(max_examples=40)
     @given(problems(), any_dtype, any_layout, st.integers(5, 400))
     def check_in_blocks(problem, dtype, layout, block):
-        monkeypatch.setattr(windows, "_BLOCK", block)
+        monkeypatch.setattr(windows, "BLOCK", block)
+        monkeypatch.setattr(gathering, "BLOCK", block)
         windows.blocks.cache_clear()
         check_against_loops(problem, dtype, layout, with_bias=True)
 
@@ -292,3 +296,61 @@ def test_the_larger_half_of_the_padding_may_come_last():
     slide = {"strides": (2,), "pads": ((0, 1),), "dilation": (1,)}
     y = conv(x, kernel, **slide, out=np.empty((1, 2, 1)))
     assert y.ravel().tolist() == [421.0, 84.0]
+
+
+# Which way is chosen. Each of these was many times slower than need be, the wrong way.
+
+
+def ways(monkeypatch, x_shape, window, filters, strides=(1, 1)):
+    """Return what the gradient by the input is made of, and the height of the runs."""
+    x = np.zeros(x_shape, "float32")
+    places = tuple((n - k) // s + 1 for n, k, s in zip(x_shape[1:], window, strides, strict=False))
+    kernel = np.zeros((*window, x_shape[-1], filters), "float32")
+    slide = {"strides": strides, "pads": ((0, 0), (0, 0)), "dilation": (1, 1)}
+    calls = []
+    monkeypatch.setattr(convolution, "scatter", lambda *arguments: calls.append("scatter"))
+    dy = np.zeros((x_shape[0], *places, filters), "float32")
+    conv_backward(dy, None, kernel, **slide, dx=np.empty_like(x))
+    windows_over = windows.Windows.over(places, window, *slide.values())
+    found = convolution._method(windows_over, len(x), x_shape[-1], filters, x.dtype)
+    return "scattered" if calls else "turned", type(found).__name__, getattr(found, "height", 0)
+
+
+def test_the_way_follows_from_the_shapes(monkeypatch):
+    usual = ways(monkeypatch, (32, 46, 46, 64), (3, 3), 64)
+    assert usual == ("turned", "Filtering", 0)
+    window_as_large_as_the_image = ways(monkeypatch, (32, 7, 7, 16), (7, 7), 8)
+    assert window_as_large_as_the_image == ("scattered", "Gathering", 1)
+    few_places_and_a_large_kernel = ways(monkeypatch, (1, 8, 8, 256), (3, 3), 64)
+    assert few_places_and_a_large_kernel == ("scattered", "Gathering", 1)
+    strided = ways(monkeypatch, (32, 46, 46, 16), (3, 3), 16, (2, 2))
+    assert strided == ("scattered", "Gathering", 1)
+    long_window = ways(monkeypatch, (32, 46, 46, 16), (3, 7), 16)
+    assert long_window == ("turned", "Gathering", 7)
+
+
+def test_a_large_sample_needs_little_scratch_memory():
+    """One with a single row is cut along its columns, and a strided one is scattered in parts."""
+    for shape, window, strides in (
+        ((1, 2, 60_000, 16), (2, 3), (1, 1)),
+        ((1, 300, 300, 16), (3, 3), (2, 2)),
+    ):
+        rng = np.random.default_rng(1)
+        x, kernel = rng.standard_normal(shape, "float32"), np.ones((*window, 16, 16), "float32")
+        places = tuple(
+            (n - k) // s + 1 for n, k, s in zip(shape[1:], window, strides, strict=False)
+        )
+        slide = {"strides": strides, "pads": ((0, 0), (0, 0)), "dilation": (1, 1)}
+        y, dx, dkernel = (
+            np.empty((1, *places, 16), "float32"),
+            np.empty_like(x),
+            np.empty_like(kernel),
+        )
+        tracemalloc.start()
+        conv(x, kernel, out=y, **slide)
+        conv_backward(y, x, kernel, dx=dx, dkernel=dkernel, **slide)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak < 16 * 2**20
+        expected = reference.conv_by_taps(x, kernel, None, **slide)
+        np.testing.assert_allclose(y, expected, atol=1e-4)

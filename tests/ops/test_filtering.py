@@ -27,7 +27,7 @@ def test_rounding_stays_near_that_of_a_plain_sum(taps):
     options = {"strides": (1, 1), "pads": ((0, 0), (0, 0)), "dilation": (1, 1)}
     places = (22, 26 - taps)
     windows = Windows.over(places, (3, taps), *options.values())
-    assert Filtering.pays(windows, 32, 16, np.dtype("float32"))
+    assert Filtering.pays(windows, 2, 32, 16, np.dtype("float32"))
     y = conv(x, kernel, out=np.empty((2, *places, 16)), **options)
     single = conv(
         x.astype("float32"),

@@ -209,3 +209,9 @@ def test_convert_kernel_turns_the_window_around(rank):
 def test_convert_kernel_refuses(shape):
     with pytest.raises(ValueError, match="3 to 5 axes, got one of shape"):
         convert_kernel(np.zeros(shape))
+
+
+@pytest.mark.parametrize("value", [(True, True), True, {4, 3}, b"33", "33", (3,), 2.0, None])
+def test_what_is_no_size(value):
+    with pytest.raises(ValueError, match="kernel_size must be an int or a tuple of 2 ints, got"):
+        normalize_tuple(value, 2, "kernel_size")
