@@ -49,8 +49,8 @@ def test_a_steady_step_allocates_nothing_large():
         tracemalloc.stop()
 
     # One activation has 1 MiB, the weights 1.2 MiB. What remains is the byte mask in the
-    # derivative of relu, which is made in blocks of at most 256 KiB, and NumPy's own buffers.
-    assert peak - before < 400 * 1024
+    # derivative of relu and the like, in each thread in blocks of at most 256 KiB.
+    assert peak - before < 1000 * 1024
     assert after - before < 8 * 1024
 
 
