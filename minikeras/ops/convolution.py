@@ -22,13 +22,10 @@ from minikeras.ops.filtering import Filtering
 from minikeras.ops.gathering import Gathering, scatter
 from minikeras.ops.memory import scratch
 from minikeras.ops.parallel import for_blocks
-from minikeras.ops.windows import FEW_PLACES, Block, Windows, blocks, sum_places
+from minikeras.ops.windows import FEW_PLACES, MUCH_WORK, Block, Windows, blocks, sum_places
 
 Pads = Sequence[tuple[int, int]]
 Task = Callable[[], None]
-
-# Multiplications from which on the gradient of an input is scattered in several pieces.
-_MUCH = 4_000_000
 
 # Partial sums of a kernel's gradient, and entries they may have in all.
 _SUMS = 8
@@ -76,7 +73,7 @@ def conv(
     [3.0, 6.0, 9.0]
     """
     windows = Windows.over(out.shape[1:-1], kernel.shape[:-2], strides, pads, dilation)
-    _run(_output_tasks(x, kernel, bias, windows, out, finish))
+    _run(_output_tasks(x, kernel, bias, windows, out, finish), _work(kernel, out))
     return out
 
 
@@ -112,13 +109,22 @@ def conv_backward(
         np.copyto(dbias, sum_places(dy))
     if dx is not None:
         tasks += _input_tasks(dy, kernel, dx, windows)
-    _run(tasks)
+    _run(tasks, _work(kernel, dy))
     for final in finals:
         final()
 
 
-def _run(tasks: list[Task]) -> None:
-    for_blocks(lambda start, stop, worker: tasks[start](), len(tasks), 1)
+def _work(kernel: np.ndarray, y: np.ndarray) -> int:
+    """Return the number of multiplications; to write an output takes as long as some of them."""
+    return kernel.size * (y.size // y.shape[-1]) + 32 * y.size
+
+
+def _run(tasks: list[Task], work: int) -> None:
+    if work < MUCH_WORK:
+        for task in tasks:
+            task()
+    else:
+        for_blocks(lambda start, stop, worker: tasks[start](), len(tasks), 1)
 
 
 @functools.lru_cache(maxsize=256)
@@ -149,7 +155,7 @@ def _output_tasks(
         if finish is not None:
             finish(result)
 
-    work = kernel.size * (out.size // kernel.shape[-1])
+    work = _work(kernel, out)
     cut = blocks(windows, len(x), x.shape[1:-1], method.scratch_size, work)
     return [functools.partial(task, block) for block in cut]
 
@@ -168,7 +174,7 @@ def _kernel_tasks(
     depend on the number of threads.
     """
     method = _method(windows, len(x), *dkernel.shape[-2:], x.dtype)
-    work = dkernel.size * (dy.size // dy.shape[-1])
+    work = _work(dkernel, dy)
     cut = blocks(windows, len(x), x.shape[1:-1], method.scratch_size, work)
     shape = method.prepared_shape
     size = math.prod(shape)
@@ -213,7 +219,7 @@ def _input_tasks(
     if turned and not few and math.prod(turned.places) <= 1.5 * math.prod(windows.places):
         axes = tuple(range(kernel.ndim - 2))
         return _output_tasks(dy, np.flip(kernel, axes).swapaxes(-1, -2), None, turned, dx)
-    count = 8 if kernel.size * rows >= _MUCH and rows >= 8 * FEW_PLACES else 1
+    count = 8 if _work(kernel, dy) >= MUCH_WORK and rows >= 8 * FEW_PLACES else 1
     step = max(1, -(-len(dx) // count))
     parts = [slice(n, n + step) for n in range(0, len(dx), step)]
     return [functools.partial(scatter, dy[n], kernel, windows, dx[n]) for n in parts]

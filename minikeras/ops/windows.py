@@ -21,9 +21,12 @@ Pads = tuple[tuple[int, int], ...]
 #: Entries of scratch memory that a block may use: small enough for the second level cache and a
 # part of the third, large enough that the threads seldom meet at the interpreter lock.
 BLOCK = 400_000
+#: Multiplications from which on several threads pay. With less, they would spend their time
+#: waiting for each other at the interpreter lock.
+MUCH_WORK = 64_000_000
 # How many blocks there are at least, from so many multiplications on: several threads should have
 # something to do, and equally much.
-_LEAST_WORK = ((8, 64_000_000), (4, 32_000_000), (2, 4_000_000), (1, 0))
+_LEAST_WORK = ((8, 2 * MUCH_WORK), (2, MUCH_WORK), (1, 0))
 #: Places of the window that a block should have.
 FEW_PLACES = 256
 

@@ -116,6 +116,7 @@ def test_small_ones_against_loops(problem, dtype, layout, with_bias):
 def test_small_ones_in_many_blocks(monkeypatch):
     """As large ones are cut, with a rest here and there."""
     monkeypatch.setattr(windows, "_LEAST_WORK", ((8, 100), (1, 0)))
+    monkeypatch.setattr(convolution, "MUCH_WORK", 100)
     monkeypatch.setattr(windows, "FEW_PLACES", 1)
 
     @settings(max_examples=40)
@@ -259,12 +260,16 @@ def test_large_ones_in_float64(name):
 @pytest.mark.parametrize("name", LARGE)
 def test_the_same_bits_however_many_threads_there_are(name, monkeypatch):
     x, kernel, bias, slide = large(name)
+    monkeypatch.setattr(convolution, "MUCH_WORK", 0)
+    monkeypatch.setattr(windows, "_LEAST_WORK", ((8, 0),))
+    windows.blocks.cache_clear()
     results = []
     for threads in ("1", "2"):
         monkeypatch.setenv("MINIKERAS_NUM_THREADS", threads)
         monkeypatch.setattr(parallel, "_helpers", None)
         with blas.one_thread():
             results.append(run(x, kernel, bias, slide)[1])
+    windows.blocks.cache_clear()
     for one, other in zip(*results, strict=True):
         np.testing.assert_array_equal(one, other)
 
