@@ -167,11 +167,7 @@ class Filtering:
         """Write what one block gives to the gradient of the prepared kernel, or add it."""
         tiled, columns, rows = self._tile_input(x, windows)
         dproducts = self._tile_gradient(dy, windows, columns, rows)
-        part = runs_gradient(tiled, columns * rows, dproducts, self.window_rows)
-        if add:
-            np.add(total, part, out=total)
-        else:
-            np.copyto(total, part)
+        runs_gradient(tiled, columns * rows, dproducts, self.window_rows, total, add)
 
     def _tile_input(self, x: np.ndarray, windows: Windows) -> tuple[np.ndarray, int, int]:
         """Return the transformed input, ``(6, columns * rows, depth)``, and these two numbers."""

@@ -94,17 +94,15 @@ class Gathering:
         if self.height == 1:
             part = scratch("kernel_part", total.shape, self.dtype) if add else total
             matmuls([(self._matrix(x, windows).T, _as_rows(dy), part)])
+            if add:
+                np.add(total, part, out=total)
         else:
             rows, shape = self._rows(x, windows)
             spread = scratch("products", (*shape, self.filters), self.dtype)
             spread[..., : windows.places[-1], :] = dy
             spread[..., windows.places[-1] :, :] = 0
             spread = spread.reshape(1, -1, self.filters)
-            part = runs_gradient(rows, spread.shape[1], spread, self.height).reshape(total.shape)
-        if add:
-            np.add(total, part, out=total)
-        elif part is not total:
-            np.copyto(total, part)
+            runs_gradient(rows, spread.shape[1], spread, self.height, total[None], add)
 
     def _matrix(self, x: np.ndarray, windows: Windows) -> np.ndarray:
         """Return a row for each place, ``(batch * places, window * channels)``."""

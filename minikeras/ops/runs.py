@@ -74,8 +74,10 @@ def multiply_runs(rows: np.ndarray, count: int, kernel: np.ndarray, height: int)
     return y[:, :count]
 
 
-def runs_gradient(rows: np.ndarray, count: int, dy: np.ndarray, height: int) -> np.ndarray:
-    """Return the gradient of the matrix in `multiply_runs`.
+def runs_gradient(
+    rows: np.ndarray, count: int, dy: np.ndarray, height: int, out: np.ndarray, add: bool
+) -> None:
+    """Compute the gradient of the matrix in `multiply_runs`.
 
     Parameters
     ----------
@@ -85,19 +87,20 @@ def runs_gradient(rows: np.ndarray, count: int, dy: np.ndarray, height: int) -> 
     dy : ndarray, shape (products, count, filters)
         Zero wherever a run is not wanted.
     height : int
-
-    Returns
-    -------
-    ndarray, shape (products, height * depth, filters)
-        In scratch memory.
+    out : ndarray, shape (products, height * depth, filters)
+        C-contiguous memory for the result.
+    add : bool
+        Whether to add the result to what is there.
     """
     products, _, depth = rows.shape
     outer, row, item = rows.strides
     entries = strided(rows, (products, height, depth, count), (outer, row, item, row))
     shape = (products, height, depth, dy.shape[-1])
-    result = scratch("kernel_part", shape, rows.dtype)
+    target = out.reshape(shape)
+    result = scratch("kernel_part", shape, rows.dtype) if add else target
     np.matmul(entries, dy[:, None], out=result)
-    return result.reshape(products, height * depth, -1)
+    if add:
+        np.add(target, result, out=target)
 
 
 def _sizes(count: int, height: int, depth: int, filters: int) -> tuple[int, int]:
