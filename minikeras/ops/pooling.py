@@ -414,7 +414,10 @@ def _windows(
     x: np.ndarray, window: Sequence[int], strides: Sequence[int], pads: Pads, y: np.ndarray
 ) -> _Windows:
     before = [pad for pad, _ in pads]
-    numbers = zip(x.shape[1:-1], window, strides, before, y.shape[1:-1], strict=True)
+    places = y.shape[1:-1]
+    # A window that stops once overlaps no other, whatever its stride.
+    steps = [max(k, s) if n == 1 else s for k, s, n in zip(window, strides, places, strict=True)]
+    numbers = zip(x.shape[1:-1], window, steps, before, places, strict=True)
     axes = tuple(_Axis(*row) for row in numbers)
     return _kept_windows(len(x), x.shape[-1], x.itemsize, axes, _BLOCK)
 
