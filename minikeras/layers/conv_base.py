@@ -26,7 +26,7 @@ from minikeras.layers.spatial import (
 )
 from minikeras.ops.convolution import conv, conv_backward
 from minikeras.ops.parallel import for_blocks
-from minikeras.ops.windows import sum_places
+from minikeras.ops.windows import add_bias, sum_places
 from minikeras.utils.conv_utils import conv_output_length, conv_padding, deconv_length
 
 # Entries of an output to which bias and activation are applied at a time, on one thread.
@@ -133,17 +133,20 @@ class BaseConv(Layer):
         # First of all the output's shape: if the window does not fit, there are no weights yet.
         _, filters = split_shape(self.compute_output_shape(input_shape), self.data_format)
         self._make_kernels(channels)
+        self._make_bias((filters,))
+        self.input_spec = spatial_spec(self.rank, self.data_format, channels)
+        self.built = True
+
+    def _make_bias(self, shape: Shape) -> None:
         self.bias = None
         if self.use_bias:
             self.bias = self.add_weight(
                 "bias",
-                (filters,),  # type: ignore[arg-type]
+                shape,  # type: ignore[arg-type]
                 initializer=self.bias_initializer,
                 regularizer=self.bias_regularizer,
                 constraint=self.bias_constraint,
             )
-        self.input_spec = spatial_spec(self.rank, self.data_format, channels)
-        self.built = True
 
     def forward(self, x: np.ndarray, ctx: Context) -> tuple[np.ndarray, Any]:
         """Compute ``activation(convolution of x + bias)``."""
@@ -240,7 +243,7 @@ class BaseConv(Layer):
 
 
 class Conv(BaseConv):
-    """A convolution with one kernel ``(*window, channels, filters)``; see its subclasses."""
+    """A convolution with one kernel, by default ``(*window, channels, filters)``."""
 
     def __init__(
         self,
@@ -356,7 +359,7 @@ class Transposed(Conv):
         self, x: np.ndarray, z: np.ndarray, finish: Callable | None, ctx: Context
     ) -> None:
         conv_backward(x, None, self.kernel.value, **self._slide(z.shape[1:-1]), dx=z)
-        _add_bias(z, self._bias_value(), finish)
+        _finish(z, self._bias_value(), finish)
 
     def _convolve_backward(
         self, dz: np.ndarray, x: np.ndarray, kept: Any, dx: np.ndarray | None, ctx: Context
@@ -398,17 +401,15 @@ class Transposed(Conv):
         return {**super().get_config(), "output_padding": self.output_padding}
 
 
-def _add_bias(z: np.ndarray, bias: np.ndarray | None, finish: Callable | None) -> None:
-    """Add a bias in place and apply an activation, each block while it is in the cache."""
-    if bias is None and finish is None:
-        return
-    rows = z.reshape(-1, z.shape[-1])
+def _finish(z: np.ndarray, bias: np.ndarray | None, finish: Callable | None) -> None:
+    """Add a bias in place and apply an activation, some samples at a time, in the cache."""
 
     def work(start: int, stop: int, worker: int) -> None:
-        part = rows[start:stop]
+        part = z[start:stop]
         if bias is not None:
-            part += bias
+            add_bias(part, bias)
         if finish is not None:
             finish(part)
 
-    for_blocks(work, len(rows), math.ceil(_BLOCK / z.shape[-1]))
+    if bias is not None or finish is not None:
+        for_blocks(work, len(z), max(1, _BLOCK // math.prod(z.shape[1:])))

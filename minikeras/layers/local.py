@@ -8,20 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from minikeras import constraints, initializers, regularizers
 from minikeras.engine import Context
 from minikeras.engine.input_spec import Shape
-from minikeras.layers.arguments import known_size, positive_int
-from minikeras.layers.conv_base import BaseConv
+from minikeras.layers.arguments import known_size
+from minikeras.layers.conv_base import Conv
 from minikeras.layers.keras_1 import window_by_position
-from minikeras.layers.spatial import (
-    join_shape,
-    spatial_spec,
-)
+from minikeras.layers.spatial import spatial_spec
 from minikeras.ops.local import local_conv, local_conv_backward
 
 
-class _LocallyConnected(BaseConv):
+class _LocallyConnected(Conv):
     """A layer with a kernel and a bias for each place of its window; see the subclasses."""
 
     paddings = ("valid",)
@@ -48,45 +44,32 @@ class _LocallyConnected(BaseConv):
         if "dilation_rate" in kwargs:
             raise TypeError(f"{type(self).__name__} has no dilation_rate, as in Keras 2.2.")
         super().__init__(
-            kernel_size=kernel_size,
-            strides=strides,
-            padding=padding,
-            data_format=self.default_format if data_format is None else data_format,
-            dilation_rate=1,
-            activation=activation,
-            use_bias=use_bias,
-            bias_initializer=bias_initializer,
-            bias_regularizer=bias_regularizer,
-            activity_regularizer=activity_regularizer,
-            bias_constraint=bias_constraint,
+            filters,
+            kernel_size,
+            strides,
+            padding,
+            self.default_format if data_format is None else data_format,
+            1,
+            activation,
+            use_bias,
+            kernel_initializer,
+            bias_initializer,
+            kernel_regularizer,
+            bias_regularizer,
+            activity_regularizer,
+            kernel_constraint,
+            bias_constraint,
             **kwargs,
         )
-        self.filters = positive_int(filters, "filters", self)
-        self.kernel_initializer = initializers.get(kernel_initializer)
-        self.kernel_regularizer = regularizers.get(kernel_regularizer)
-        self.kernel_constraint = constraints.get(kernel_constraint)
 
     def build(self, input_shape: Shape) -> None:
         """Make the kernel and the bias of each place."""
         axes = {axis: known_size(input_shape, axis, self) for axis in range(1, self.rank + 2)}
         channels = axes[self.rank + 1 if self.data_format == "channels_last" else 1]
         places = self._output_sizes(input_shape)
-        self.kernel = self.add_weight(
-            "kernel",
-            (math.prod(places), math.prod(self.kernel_size) * channels, self.filters),  # type: ignore[arg-type]
-            initializer=self.kernel_initializer,
-            regularizer=self.kernel_regularizer,
-            constraint=self.kernel_constraint,
-        )
-        self.bias = None
-        if self.use_bias:
-            self.bias = self.add_weight(
-                "bias",
-                (*places, self.filters),  # type: ignore[arg-type]
-                initializer=self.bias_initializer,
-                regularizer=self.bias_regularizer,
-                constraint=self.bias_constraint,
-            )
+        entries = math.prod(self.kernel_size) * channels
+        self._make_kernel((math.prod(places), entries, self.filters))  # type: ignore[arg-type]
+        self._make_bias((*places, self.filters))
         self.input_spec = spatial_spec(self.rank, self.data_format, axes=axes)
         self.built = True
 
@@ -124,20 +107,9 @@ class _LocallyConnected(BaseConv):
         # Keras reads the numbers as (filters, *places), although the shape is (*places, filters).
         return np.moveaxis(bias.reshape(self.filters, *places), 0, -1)
 
-    def compute_output_shape(self, input_shape: Shape) -> Shape:
-        """Count the places of the window."""
-        sizes = self._output_sizes(input_shape)
-        return join_shape(input_shape[0], sizes, self.filters, self.data_format)
-
     def get_config(self) -> dict[str, Any]:
         """Return the constructor arguments."""
-        config = {
-            **super().get_config(),
-            "filters": self.filters,
-            "kernel_initializer": initializers.serialize(self.kernel_initializer),
-            "kernel_regularizer": regularizers.serialize(self.kernel_regularizer),
-            "kernel_constraint": constraints.serialize(self.kernel_constraint),
-        }
+        config = super().get_config()
         del config["dilation_rate"]
         return config
 

@@ -15,6 +15,7 @@ from minikeras.layers.spatial import (
     join_shape,
     padding_name,
     positive_ints,
+    refuse_empty,
     spatial_spec,
     split_shape,
     window_output,
@@ -333,11 +334,7 @@ class _GlobalPooling(Layer):
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Leave out the spatial axes."""
         sizes, channels = split_shape(input_shape, self.data_format)
-        if 0 in sizes:
-            raise ValueError(
-                f"Layer '{self.name}' ({type(self).__name__}): there is nothing to pool in an "
-                f"input of shape {tuple(input_shape)}."
-            )
+        refuse_empty(self, input_shape, sizes)
         return (input_shape[0], channels)
 
     def get_config(self) -> dict[str, Any]:

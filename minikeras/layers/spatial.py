@@ -152,7 +152,7 @@ def _remedy(layer: Any, shape: Shape) -> str:
 
 
 def refuse_empty(layer: Layer, input_shape: Shape, sizes: Sequence[int | None]) -> None:
-    """Raise an error if one of the spatial sizes of an input is 0."""
+    """Raise an error if one of these sizes of an input is 0."""
     if 0 in sizes:
         raise ValueError(
             f"{layer._described()}: an input of shape {tuple(input_shape)} is empty: its sizes "

@@ -101,17 +101,17 @@ def conv_backward(
     """
     windows = Windows.over(dy.shape[1:-1], kernel.shape[:-2], strides, pads, dilation)
     tasks: list[Task] = []
-    finals: list[Task] = []
+    add_up: Task | None = None
     if dkernel is not None:
         assert x is not None
-        tasks += _kernel_tasks(dy, x, dkernel, dbias, windows, finals)
+        tasks, add_up = _kernel_tasks(dy, x, dkernel, dbias, windows)
     elif dbias is not None:
         np.copyto(dbias, sum_places(dy))
     if dx is not None:
         tasks += _input_tasks(dy, kernel, dx, windows)
     _run(tasks, _work(kernel, dy))
-    for final in finals:
-        final()
+    if add_up is not None:
+        add_up()
 
 
 def _work(kernel: np.ndarray, y: np.ndarray) -> int:
@@ -166,12 +166,11 @@ def _kernel_tasks(
     dkernel: np.ndarray,
     dbias: np.ndarray | None,
     windows: Windows,
-    finals: list[Task],
-) -> list[Task]:
+) -> tuple[list[Task], Task]:
     """Return the pieces of work that sum the gradient of the kernel (and of the bias).
 
-    Each piece adds some blocks, always the same, to a sum of its own. So the result does not
-    depend on the number of threads.
+    Each piece adds some blocks, always the same, to a sum of its own; what is to be done last adds
+    these up. So the result does not depend on the number of threads.
     """
     method = _method(windows, len(x), *dkernel.shape[-2:], x.dtype)
     work = _work(dkernel, dy)
@@ -194,14 +193,15 @@ def _kernel_tasks(
                 sums = sum_places(part)
                 np.copyto(bias_total, bias_total + sums if add else sums)
 
-    def final() -> None:
-        total = np.add.reduce(totals, axis=0) if count > 1 else totals[0]
+    def add_up() -> None:
+        total, *others = totals
+        for other in others:
+            np.add(total, other, out=total)
         method.finish_gradient(total[:size].reshape(shape), dkernel)
         if dbias is not None:
             dbias[...] = total[size:]
 
-    finals.append(final)
-    return [functools.partial(task, number) for number in range(count)]
+    return [functools.partial(task, number) for number in range(count)], add_up
 
 
 def _input_tasks(

@@ -1,8 +1,8 @@
 """A window that slides over an array: where it stops, and what lies under it.
 
 All arrays have the shape ``(batch, *sizes, channels)``. The work of an op that slides a window is
-cut into blocks: some samples, or, of a single large sample, some places along the first spatial
-axis. What a block needs of the input is brought into scratch memory once, with its zeros around.
+cut into blocks: some samples, or, of a single large sample, some places along one axis. What a
+block needs of the input is brought into scratch memory once, with its zeros around.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from minikeras.ops.memory import scratch, strided
 Pads = tuple[tuple[int, int], ...]
 
 #: Entries of scratch memory that a block may use: small enough for the second level cache and a
-# part of the third, large enough that the threads seldom meet at the interpreter lock.
+#: part of the third, large enough that the threads seldom meet at the interpreter lock.
 BLOCK = 400_000
 #: Multiplications from which on several threads pay. With less, they would spend their time
 #: waiting for each other at the interpreter lock.

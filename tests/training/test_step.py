@@ -9,6 +9,7 @@ from minikeras import activations, losses
 from minikeras.engine import Context, Layer
 from minikeras.layers import Activation, Dense, Dropout
 from minikeras.models import Sequential
+from minikeras.ops import parallel
 from minikeras.optimizers import SGD
 from minikeras.testing import check_gradients
 
@@ -31,7 +32,11 @@ def data(samples=512, inputs=64):
     return x, np.eye(10, dtype="float32")[rng.integers(10, size=samples)]
 
 
-def test_a_steady_step_allocates_nothing_large():
+def test_a_steady_step_allocates_nothing_large(monkeypatch):
+    # In one thread: a second one makes its scratch memory when it first finds work to do, which on
+    # a busy machine may be in the middle of the measurement.
+    monkeypatch.setenv("MINIKERAS_NUM_THREADS", "1")
+    monkeypatch.setattr(parallel, "_helpers", None)
     model = mlp()
     x, y = data()
     step = model._ready()
@@ -49,8 +54,8 @@ def test_a_steady_step_allocates_nothing_large():
         tracemalloc.stop()
 
     # One activation has 1 MiB, the weights 1.2 MiB. What remains is the byte mask in the
-    # derivative of relu and the like, in each thread in blocks of at most 256 KiB.
-    assert peak - before < 1000 * 1024
+    # derivative of relu, which is made in blocks of at most 256 KiB, and NumPy's own buffers.
+    assert peak - before < 400 * 1024
     assert after - before < 8 * 1024
 
 
