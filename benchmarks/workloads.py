@@ -17,6 +17,8 @@ Config = Mapping[str, Any]
 PATTERN = 0.3
 # The share of rows with the pattern of another row's class.
 MISLABELLED = 0.2
+# The word of rank r makes up a share of a text like 1 / (r + SHIFT) ** EXPONENT.
+ZIPF_SHIFT, ZIPF_EXPONENT = 1.5, 1.05
 
 
 @dataclass(frozen=True)
@@ -27,17 +29,29 @@ class Array:
     ----------
     kind : str
         `"normal"`, `"uniform"` (0 to 1), `"ink"` (uniform, but four in five are 0, as in MNIST),
-        `"binary"` (0 or 1), `"one_hot"` (over the last axis of `shape`) or `"integers"` (0 to
-        `high - 1`). All are float32, `"integers"` int32.
+        `"binary"` (0 or 1), `"one_hot"` (over the last axis of `shape`), `"integers"` (0 to
+        `high - 1`) or `"words"` (1 to `high - 1`, the more frequent the smaller, as Keras numbers
+        words).
     shape : tuple of int
         Shape of one row.
     high : int
-        End of the range of `"integers"`.
+        End of the range of `"integers"` and `"words"`.
+
+    Notes
+    -----
+    The words follow Zipf's law as Mandelbrot has it. With `Workload.data` around them, 16 or 32
+    rows of 80 hold as many different words as film reviews do: how many rows of an embedding a
+    batch touches decides what its gradient and its update cost.
     """
 
     kind: str
     shape: tuple[int, ...]
     high: int = 0
+
+    @property
+    def dtype(self) -> str:
+        """The type of the array's numbers."""
+        return "int32" if self.kind in ("integers", "words") else "float32"
 
     def make(self, rows: int, generator: np.random.Generator) -> np.ndarray:
         """Return an array of shape `(rows, *shape)`."""
@@ -56,6 +70,12 @@ class Array:
             return np.eye(shape[-1], dtype=np.float32)[labels]
         if self.kind == "integers":
             return generator.integers(0, self.high, shape, dtype=np.int32)
+        if self.kind == "words":
+            shares = 1 / (np.arange(1, self.high) + ZIPF_SHIFT) ** ZIPF_EXPONENT
+            up_to = np.cumsum(shares / shares.sum())
+            up_to[-1] = 1.0
+            ranks = np.searchsorted(up_to, generator.random(shape), side="right")
+            return (1 + ranks).astype(np.int32)
         raise ValueError(f"Array: unknown kind {self.kind!r}; its docstring lists them")
 
 
@@ -76,7 +96,8 @@ class Workload:
     loss, metrics
         As given to `compile`.
     kind : str
-        `"fit"`: training steps through `fit`; `"predict"`: calls of `predict` on one batch.
+        `"fit"`: training steps through `fit`; `"predict"`: calls of `predict` on one batch, or of
+        whatever is quickest in a peer if the network is stateful.
     batch_size : int
         Rows in a step, or in a call of `predict`.
     rows : int
@@ -118,6 +139,11 @@ class Workload:
         patterns = self.inputs.make(len(classes), generator)
         known = generator.random(x.shape, dtype=np.float32) < PATTERN
         return np.where(known, patterns[labels], x), y
+
+    @property
+    def stateful(self) -> bool:
+        """Whether a layer keeps its state from one batch to the next."""
+        return any(config.get("stateful") for _, config in self.layers)
 
     @property
     def epoch_steps(self) -> int:
@@ -246,6 +272,70 @@ CONV1D = Workload(
     steps=80,
 )
 
+# Keras' default, 'hard_sigmoid', is not everybody's; with this all compute the same.
+GATES: Config = {"recurrent_activation": "sigmoid"}
+
+EMBEDDING_LSTM = Workload(
+    name="embedding_lstm",
+    title="training step, Embedding 20000x256, LSTM 128 over 80 words, RMSprop, batch 16",
+    layers=(
+        ("Embedding", {"input_dim": 20000, "output_dim": 256}),
+        ("LSTM", {"units": 128, **GATES}),
+        ("Dropout", {"rate": 0.5}),
+        ("Dense", {"units": 1, "activation": "sigmoid"}),
+    ),
+    inputs=Array("words", (80,), high=20000),
+    targets=Array("binary", (1,)),
+    optimizer=("RMSprop", {"lr": 0.001}),
+    loss="binary_crossentropy",
+    metrics=("accuracy",),
+    batch_size=16,
+    rows=640,
+    steps=40,
+)
+
+EMBEDDING_LSTM_32 = replace(
+    EMBEDDING_LSTM,
+    name="embedding_lstm_32",
+    title=EMBEDDING_LSTM.title.replace("batch 16", "batch 32"),
+    batch_size=32,
+    steps=20,
+)
+
+STACKED_LSTM = Workload(
+    name="stacked_lstm",
+    title="training step, LSTM 32-32-32 over 8 steps of 16, dense 10, RMSprop, batch 64",
+    layers=(
+        ("LSTM", {"units": 32, "return_sequences": True, **GATES}),
+        ("LSTM", {"units": 32, "return_sequences": True, **GATES}),
+        ("LSTM", {"units": 32, **GATES}),
+        ("Dense", {"units": 10, "activation": "softmax"}),
+    ),
+    inputs=Array("normal", (8, 16)),
+    targets=Array("one_hot", (10,)),
+    optimizer=("RMSprop", {"lr": 0.001}),
+    loss="categorical_crossentropy",
+    metrics=("accuracy",),
+    batch_size=64,
+    rows=6400,
+)
+
+STATEFUL_STEP = Workload(
+    name="stateful_step",
+    title="predict of one step of one sequence, stateful LSTM 128 over 64, dense 1",
+    layers=(
+        ("LSTM", {"units": 128, "stateful": True, **GATES}),
+        ("Dense", {"units": 1}),
+    ),
+    inputs=Array("normal", (1, 64)),
+    targets=Array("normal", (1,)),
+    optimizer=("RMSprop", {"lr": 0.001}),
+    loss="mse",
+    kind="predict",
+    batch_size=1,
+    rows=1,
+)
+
 WORKLOADS: dict[str, Workload] = {
     workload.name: workload
     for workload in (
@@ -254,8 +344,12 @@ WORKLOADS: dict[str, Workload] = {
         MNIST_CNN,
         VGG_LIKE,
         CONV1D,
+        EMBEDDING_LSTM,
+        EMBEDDING_LSTM_32,
+        STACKED_LSTM,
         predict_row(MLP_SMALL),
         predict_row(MNIST_MLP),
         predict_row(MNIST_CNN),
+        STATEFUL_STEP,
     )
 }

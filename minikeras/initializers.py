@@ -15,6 +15,7 @@ import numpy as np
 
 from minikeras.backend import floatx
 from minikeras.backend.random import new_generator
+from minikeras.ops import draw
 from minikeras.utils.generic_utils import to_snake_case
 from minikeras.utils.registry import Registry
 
@@ -233,7 +234,7 @@ class TruncatedNormal(_Normal):
     """
 
     def _draw(self, generator: np.random.Generator, shape: tuple[int, ...], dtype: Any) -> Any:
-        return _scaled(_truncated_normal(generator, shape, dtype), self.stddev, self.mean)
+        return _scaled(draw.truncated_normal(generator, shape, dtype), self.stddev, self.mean)
 
 
 class VarianceScaling(_Random):
@@ -294,7 +295,7 @@ class VarianceScaling(_Random):
             return _scaled(generator.random(shape, dtype), 2 * limit, -limit)
         if self.distribution == "untruncated_normal":
             return _scaled(generator.standard_normal(shape, dtype), stddev)
-        return _scaled(_truncated_normal(generator, shape, dtype), stddev / _TRUNCATED_STDDEV)
+        return _scaled(draw.truncated_normal(generator, shape, dtype), stddev / _TRUNCATED_STDDEV)
 
     def _variance(self, shape: Shape) -> float:
         fan_in, fan_out = _compute_fans(shape)
@@ -316,9 +317,7 @@ class Orthogonal(_Random):
     References
     ----------
     Saxe et al. (2014), "Exact solutions to the nonlinear dynamics of learning in deep linear
-    neural networks", arXiv:1312.6120. That the signs make the distribution uniform: Mezzadri
-    (2007), "How to generate random matrices from the classical compact groups",
-    arXiv:math-ph/0609050.
+    neural networks", arXiv:1312.6120.
 
     Examples
     --------
@@ -336,11 +335,8 @@ class Orthogonal(_Random):
             raise ValueError(
                 f"Orthogonal can only fill a weight of two or more axes, not one of shape {shape}."
             )
-        rows, columns = math.prod(shape[:-1]), shape[-1]
-        tall = (max(rows, columns), min(rows, columns))
-        q, r = np.linalg.qr(generator.standard_normal(tall, dtype))
-        q *= self.gain * np.copysign(np.ones(len(r), r.dtype), np.diagonal(r))
-        return q if rows >= columns else q.T
+        matrix = draw.orthogonal(generator, math.prod(shape[:-1]), shape[-1], dtype)
+        return _scaled(matrix, self.gain)
 
 
 class Identity(_BuiltIn):
@@ -577,18 +573,6 @@ def _one_of(value: str, known: tuple[str, ...], name: str) -> str:
         names = ", ".join(map(repr, known))
         raise ValueError(f"{name} of VarianceScaling must be one of {names}; got {value!r}.")
     return lower
-
-
-def _truncated_normal(
-    generator: np.random.Generator, shape: tuple[int, ...], dtype: Any
-) -> np.ndarray:
-    """Draw standard normal values between -2 and 2."""
-    values = generator.standard_normal(math.prod(shape), dtype)
-    outside = np.flatnonzero(np.abs(values) > 2)
-    while outside.size:
-        values[outside] = generator.standard_normal(outside.size, dtype)
-        outside = outside[np.abs(values[outside]) > 2]
-    return values.reshape(shape)
 
 
 def _scaled(values: Any, factor: float, offset: float = 0.0) -> np.ndarray:

@@ -48,6 +48,11 @@ class Sequential(Trainer):
 
     A Sequential is itself a layer and can stand in another one.
 
+    A model with a stateful layer is `stateful`: sample i of a batch goes on where sample i of the
+    batch before ended, until `reset_states`. The states are no part of the configuration
+    nor of the weights, so `clone_model` starts without any; a copy by `pickle` or
+    `copy.deepcopy` keeps them, and goes on where the original is.
+
     Examples
     --------
     >>> from minikeras.layers import Activation, Dense
@@ -309,6 +314,46 @@ class Sequential(Trainer):
                 if not self.built:
                     self.build((None, *x.shape[1:]))
         return fit_shape(x, self.input_shape, name, self.layers[0].name)
+
+    # States
+
+    @property
+    def stateful(self) -> bool:  # type: ignore[override]
+        """Whether a layer, or one of a nested model, keeps states from batch to batch."""
+        return any(layer.stateful for layer in self.layers)
+
+    @property
+    def state_batch_size(self) -> int | None:
+        """How many sequences the kept states are of; None if there are none.
+
+        None stands for states of zeros, that follow the size of the next batch.
+        """
+        for layer in self.layers:
+            if layer.stateful:
+                size = getattr(layer, "state_batch_size", None)
+                if size is not None:
+                    return size
+        return None
+
+    def reset_states(self) -> None:
+        """Let all stateful layers, those of nested models too, start anew with the next batch.
+
+        That batch may have another size than those before. A model without states stays as it is.
+
+        Examples
+        --------
+        >>> from minikeras.layers import LSTM, Dense
+        >>> model = Sequential([LSTM(4, stateful=True, batch_input_shape=(2, 5, 3)), Dense(1)])
+        >>> x = np.ones((2, 5, 3))
+        >>> first, second = model.predict(x), model.predict(x)
+        >>> model.reset_states()
+        >>> bool((model.predict(x) == first).all()), bool((first == second).all())
+        (True, False)
+        """
+        for layer in self.layers:
+            # As in Keras, a layer may call itself stateful and have nothing to reset.
+            if layer.stateful and hasattr(layer, "reset_states"):
+                layer.reset_states()
 
     # Weights
 

@@ -13,16 +13,14 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from minikeras.backend.rows import RowGradient
 from minikeras.backend.store import WeightBlock
 from minikeras.backend.variables import Scalar, Variable
 from minikeras.ops.memory import aligned_empty
 from minikeras.ops.parallel import for_blocks
+from minikeras.ops.update import at_rest
+from minikeras.optimizer_state import PIECE, OptimizerState, RowRange, all_gradients
 from minikeras.utils.registry import unknown_name_message
-
-# How many weights one piece has, about. A step makes a dozen passes over a piece, and between two
-# of them a thread needs the interpreter lock: in much smaller pieces two threads wait for each
-# other all the time. In much larger ones the arrays no longer stay in cache between the passes.
-PIECE = 196608
 
 # A slot that only decays ends up among the denormal numbers, where some processors multiply
 # tens of times slower, and a decay above 1/2 never takes it out again. So every so many steps
@@ -199,7 +197,7 @@ class Optimizer:
         self.clipnorm = None if clipnorm is None else checked(where, "clipnorm", clipnorm)
         self.clipvalue = None if clipvalue is None else checked(where, "clipvalue", clipvalue)
         self._state: OptimizerState | None = None
-        self._scratch: dict[tuple[int, str], np.ndarray] = {}
+        self._scratch: dict[tuple[int, str, str], np.ndarray] = {}
 
     @property
     def learning_rate(self) -> Any:
@@ -287,7 +285,11 @@ class Optimizer:
         self._state = OptimizerState(blocks, self.slots, previous)
         return self._state
 
-    def apply_gradients(self, state: OptimizerState | None = None) -> None:
+    def apply_gradients(
+        self,
+        state: OptimizerState | None = None,
+        row_gradients: Mapping[Variable, RowGradient] | None = None,
+    ) -> None:
         """Do one step: change the weights by the gradients that lie in the blocks.
 
         The gradients are used up.
@@ -296,6 +298,9 @@ class Optimizer:
         ----------
         state : OptimizerState, optional
             What `build` returned. Default: the last one.
+        row_gradients : dict of Variable to RowGradient, optional
+            Gradients that are zero but for some rows, in place of what lies in the blocks. The
+            weights come out the same, and most rules have less to do for the other rows.
 
         Raises
         ------
@@ -308,50 +313,105 @@ class Optimizer:
                 f"{type(self).__name__} has no weights to change yet: compile a model with it, or "
                 "call build(blocks) first."
             )
-        pieces = state.pieces()
         done = int(self.iterations)
         lr, decay = float(self.lr), float(self.decay)
         if decay:
             lr /= 1.0 + decay * done
         constants = self.step_constants(lr, done + 1)
-        scale = self._scale_to_norm(pieces) if self.clipnorm and self.clipnorm > 0 else 1.0
-        bound = self.clipvalue
+        by_rows = self._sort_out(state, row_gradients or {}, constants)
+        pieces = state.pieces(frozenset(by_rows))
+        clips = bool(self.clipnorm and self.clipnorm > 0)
+        scale = self._scale_to_norm(all_gradients(pieces, by_rows)) if clips else 1.0
         flush = (done + 1) % FLUSH_EVERY == 0
 
         def work(first: int, stop: int, worker: int) -> None:
-            for value, gradient, *slots in pieces[first:stop]:
-                scratch = self._scratch_like(value, worker)
-                if scale != 1.0:
-                    gradient *= scale
-                if bound and bound > 0:
-                    np.minimum(gradient, bound, out=gradient)
-                    np.maximum(gradient, -bound, out=gradient)
-                self.update(value, gradient, *slots, scratch, *constants)
+            for value, gradient, slots in pieces[first:stop]:
+                if isinstance(gradient, RowRange):
+                    found = by_rows[gradient.variable].between(gradient.start, gradient.stop)
+                    self._clip(found.values, scale)
+                    self._update_rows(value, found, slots, worker, constants)
+                else:
+                    self._clip(gradient, scale)
+                    scratch = self._scratch_like(value, worker)
+                    self.update(value, gradient, *slots, scratch, *constants)
                 if flush:
-                    for slot in slots:
-                        _flush(slot, scratch)
+                    for part in (s[i : i + PIECE] for s in slots for i in range(0, s.size, PIECE)):
+                        _flush(part, self._scratch_like(part, worker))
 
         for_blocks(work, len(pieces), 1 if state.size >= self.threads_from else len(pieces) or 1)
         self.iterations.value[...] = done + 1
 
-    def _scale_to_norm(self, pieces: list[tuple[np.ndarray, ...]]) -> float:
+    def _sort_out(
+        self,
+        state: OptimizerState,
+        row_gradients: Mapping[Variable, RowGradient],
+        constants: tuple[Any, ...],
+    ) -> dict[Variable, RowGradient]:
+        """Return those gradients whose rows are worked on; write the others out in full."""
+        kept = {}
+        for variable, gradient in row_gradients.items():
+            few = 2 * len(gradient.rows) <= len(variable.value)
+            if few and at_rest(self.update, constants, variable.dtype):
+                kept[variable] = gradient
+            else:
+                gradient.write_to(state.gradients_by_variable()[variable])
+        return kept
+
+    def _update_rows(
+        self,
+        value: np.ndarray,
+        gradient: RowGradient,
+        slots: list[np.ndarray],
+        worker: int,
+        constants: tuple[Any, ...],
+    ) -> None:
+        """Do one step on a piece of a variable, of whose gradient only these rows are not zero."""
+        rows, values = gradient
+        vectors = [value, *slots]
+        tables = [vector.reshape(-1, *values.shape[1:]) for vector in vectors]
+        taken = []
+        for number, table in enumerate(tables):
+            room = self._scratch_like(values, worker, f"taken {number}").reshape(values.shape)
+            taken.append(np.take(table, rows, axis=0, out=room, mode="clip"))
+        # All rows as if none had a gradient, and then again those that have one.
+        rest = at_rest(self.update, constants, value.dtype)
+        assert rest is not None
+        for start in range(0, value.size, PIECE):
+            parts = [vector[start : start + PIECE] for vector in vectors]
+            rest(*parts, self._scratch_like(parts[0], worker), *constants)
+        mine, *theirs = [room.reshape(-1) for room in taken]
+        scratch = self._scratch_like(mine, worker)
+        self.update(mine, values.reshape(-1), *theirs, scratch, *constants)
+        for table, room in zip(tables, taken, strict=True):
+            table[rows] = room
+
+    def _clip(self, gradient: np.ndarray, scale: float) -> None:
+        """Scale a gradient, then limit its entries, in place."""
+        if scale != 1.0:
+            gradient *= scale
+        bound = self.clipvalue
+        if bound and bound > 0:
+            np.minimum(gradient, bound, out=gradient)
+            np.maximum(gradient, -bound, out=gradient)
+
+    def _scale_to_norm(self, gradients: list[np.ndarray]) -> float:
         """Return the factor that shortens all gradients together to `clipnorm`."""
-        squares = [0.0] * len(pieces)
+        squares = [0.0] * len(gradients)
 
         def work(number: int, _: int, worker: int) -> None:
-            gradient = pieces[number][1]
+            gradient = gradients[number]
             scratch = self._scratch_like(gradient, worker)
             np.multiply(gradient, gradient, out=scratch)
             squares[number] = float(np.add.reduce(scratch))
 
-        for_blocks(work, len(pieces), 1)
+        for_blocks(work, len(gradients), 1)
         norm = math.sqrt(sum(squares))
         assert self.clipnorm is not None
         return self.clipnorm / norm if norm > self.clipnorm else 1.0
 
-    def _scratch_like(self, piece: np.ndarray, worker: int) -> np.ndarray:
-        """Return the worker's own scratch memory, as long as `piece`."""
-        key = worker, piece.dtype.char
+    def _scratch_like(self, piece: np.ndarray, worker: int, use: str = "") -> np.ndarray:
+        """Return the worker's own scratch memory for some use, a vector as long as `piece`."""
+        key = worker, use, piece.dtype.char
         scratch = self._scratch.get(key)
         if scratch is None or scratch.size < piece.size:
             scratch = self._scratch[key] = aligned_empty(piece.size, piece.dtype)
@@ -421,63 +481,6 @@ class Optimizer:
         return {**self.__dict__, "_scratch": {}}
 
 
-class OptimizerState:
-    """The weights of a model together with what an optimizer keeps of each.
-
-    Parameters
-    ----------
-    blocks : sequence of WeightBlock
-    slots : tuple of str
-        Names of what is kept.
-    previous : OptimizerState, optional
-        Where to take over the slots of weights that are in both.
-
-    Attributes
-    ----------
-    size : int
-        How many weights there are.
-    """
-
-    def __init__(
-        self,
-        blocks: Sequence[WeightBlock],
-        slots: tuple[str, ...],
-        previous: OptimizerState | None = None,
-    ) -> None:
-        self._blocks = list(blocks)
-        self._vectors = [[_zeros_like(b.values) for _ in slots] for b in self._blocks]
-        self.size = sum(b.values.size for b in self._blocks)
-        self._pieces: list[tuple[np.ndarray, ...]] | None = None
-        before = previous.slots_by_variable() if previous is not None else {}
-        for variable, views in self.slots_by_variable().items():
-            for view, old in zip(views, before.get(variable, ()), strict=False):
-                view[...] = old
-
-    def slots_by_variable(self) -> dict[Variable, list[np.ndarray]]:
-        """Return what is kept for each weight, as views in the order of the slots."""
-        found: dict[Variable, list[np.ndarray]] = {}
-        for block, vectors in zip(self._blocks, self._vectors, strict=True):
-            per_slot = [block.split(vector) for vector in vectors]
-            for variable, *views in zip(block.variables, *per_slot, strict=True):
-                found[variable] = views
-        return found
-
-    def pieces(self) -> list[tuple[np.ndarray, ...]]:
-        """Return values, gradients and slots cut into pieces; cut once and kept."""
-        if self._pieces is None:
-            self._pieces = []
-            for block, vectors in zip(self._blocks, self._vectors, strict=True):
-                arrays = (block.values, block.gradients, *vectors)
-                length = _piece_length(block.values.size)
-                starts = range(0, block.values.size, length)
-                self._pieces += [tuple(a[i : i + length] for a in arrays) for i in starts]
-        return self._pieces
-
-    def __getstate__(self) -> dict[str, Any]:
-        # The pieces are views: a copy must cut its own.
-        return {**self.__dict__, "_pieces": None}
-
-
 def checked(
     where: str, name: str, value: Any, most: float = math.inf, below: float = math.inf
 ) -> float:
@@ -510,23 +513,6 @@ def _unknown_argument(cls: type, name: str) -> str:
 
 def _plain(value: Any) -> Any:
     return value.value.item() if isinstance(value, Scalar) else value
-
-
-def _zeros_like(vector: np.ndarray) -> np.ndarray:
-    zeros = aligned_empty(vector.size, vector.dtype)
-    zeros.fill(0)
-    return zeros
-
-
-def _piece_length(size: int) -> int:
-    """Return how long the pieces of a vector are: equal, and one or an even number of them.
-
-    It depends on the size only, and not on the number of threads.
-    """
-    # A second thread is worth its wake-up call from about 300 thousand weights on.
-    count = 1 if size < 1.5 * PIECE else 2 * max(1, round(size / (2 * PIECE)))
-    # A multiple of 16 lets each piece start at a cache line, as the whole vector does.
-    return max(16, -(-size // (16 * count)) * 16)
 
 
 def _flush(vector: np.ndarray, scratch: np.ndarray) -> None:

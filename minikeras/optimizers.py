@@ -291,9 +291,10 @@ class Adam(Optimizer):
         lr *= (1 - beta_2**t) ** 0.5 / (1 - beta_1**t)
         return lr, beta_1, beta_2, self.epsilon
 
-    def update(self, *args: Any) -> None:
-        """Do one step on a piece of the weights."""
-        (rules.amsgrad if self.amsgrad else rules.adam)(*args)
+    @property
+    def update(self) -> Any:
+        """The rule, with or without `amsgrad`."""
+        return rules.amsgrad if self.amsgrad else rules.adam
 
     @property
     def weights(self) -> list[Variable]:

@@ -29,6 +29,7 @@ FLOORS = {
     "minikeras.metrics": 2,
     "minikeras.objectives": 2,
     "minikeras.optimizer_base": 2,
+    "minikeras.optimizer_state": 2,
     "minikeras.optimizers": 2,
     "minikeras.regularizers": 2,
     "minikeras.callbacks": 3,

@@ -14,7 +14,7 @@ from benchmarks.driver import PeerError, Result, Sample, alternate
 from benchmarks.environments import PEERS
 from benchmarks.peers import conv_protocol, minikeras_conv
 from benchmarks.peers.minikeras_peer import build
-from benchmarks.peers.numpy_peer import expression
+from benchmarks.peers.numpy_peer import expression, lstm_step
 from benchmarks.peers.protocol import Worker
 from benchmarks.workloads import WORKLOADS
 
@@ -70,15 +70,29 @@ def test_workload_data_repeat_and_fit_the_network(name):
     np.testing.assert_array_equal(x, again)
     assert x.shape == (workload.rows, *workload.inputs.shape)
     assert y.shape == (workload.rows, *workload.targets.shape)
-    assert x.dtype == np.float32
+    assert x.dtype == workload.inputs.dtype
 
 
 @pytest.mark.parametrize("name", WORKLOADS)
 def test_workload_layers_lead_from_its_inputs_to_its_targets(name):
     workload = WORKLOADS[name]
     model = build(workload)
-    assert model.input_shape == (None, *workload.inputs.shape)
-    assert model.output_shape == (None, *workload.targets.shape)
+    batch = 1 if name == "stateful_step" else None
+    assert model.input_shape == (batch, *workload.inputs.shape)
+    assert model.output_shape == (batch, *workload.targets.shape)
+
+
+def test_words_are_as_frequent_as_in_a_text():
+    workload = WORKLOADS["embedding_lstm"]
+    x, _ = workload.data()
+    assert x.min() >= 1
+    assert x.max() < 20000
+    counts = np.bincount(x.ravel())
+    share = counts / x.size
+    assert share.argmax() == 1
+    assert 0.2 < share[:11].sum() < 0.3
+    different = np.mean([len(np.unique(x[i : i + 16])) for i in range(0, 640, 16)])
+    assert 550 < different < 610  # 582 in film reviews
 
 
 def test_worker_runs_what_was_asked_and_reports_time_by_step():
@@ -95,6 +109,20 @@ def test_bare_expression_ends_in_probabilities():
     for op in expression(workload):
         y = op(y)
     np.testing.assert_allclose(y.sum(axis=-1), 1, rtol=1e-6)
+
+
+def test_bare_step_of_an_lstm_is_that_of_the_layer():
+    workload = WORKLOADS["stateful_step"]
+    rng = np.random.default_rng(workload.seed)
+    step = lstm_step(64, 128, np.random.default_rng(workload.seed))
+    weights = rng.standard_normal((192, 512), dtype=np.float32) / np.float32(192**0.5)
+    i, f, o, c = (weights[:, k * 128 : (k + 1) * 128] for k in range(4))
+    weights = np.concatenate([i, f, c, o], axis=1)  # the order of Keras
+    layer = build(workload).layers[0]
+    layer.set_weights([weights[:64], weights[64:], np.zeros(512)])
+    x = workload.data()[0]
+    for _ in range(3):
+        np.testing.assert_allclose(step(x), layer(x), rtol=1e-4, atol=1e-6)
 
 
 def test_peers_without_environment_are_absent(tmp_path):

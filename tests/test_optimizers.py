@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import minikeras.backend as K
-from minikeras import optimizer_base, optimizers
+from minikeras import optimizer_base, optimizer_state, optimizers
 from minikeras.backend.store import WeightBlock, WeightStore
 from minikeras.backend.variables import Scalar, Variable
 from minikeras.ops import parallel
@@ -251,10 +251,10 @@ def test_clipvalue_comes_after_clipnorm():
 # Pieces and threads.
 
 
-def run_with(monkeypatch, cls, config, threads, piece=optimizer_base.PIECE):
+def run_with(monkeypatch, cls, config, threads, piece=optimizer_state.PIECE):
     monkeypatch.setenv("MINIKERAS_NUM_THREADS", str(threads))
     monkeypatch.setattr(parallel, "_helpers", None)
-    monkeypatch.setattr(optimizer_base, "PIECE", piece)
+    monkeypatch.setattr(optimizer_state, "PIECE", piece)
     monkeypatch.setattr(cls, "threads_from", 0)
     optimizer = cls(**config)
     block = start(optimizer, np.linspace(-1, 1, 5003), dtype="float32")
@@ -286,24 +286,24 @@ def test_threads_do_not_change_the_result(cls, config, monkeypatch):
 def test_few_weights_stay_in_one_thread(threads_from, workers, monkeypatch):
     monkeypatch.setenv("MINIKERAS_NUM_THREADS", "2")
     monkeypatch.setattr(parallel, "_helpers", None)
-    monkeypatch.setattr(optimizer_base, "PIECE", 500)
+    monkeypatch.setattr(optimizer_state, "PIECE", 500)
     monkeypatch.setattr(Halving, "threads_from", threads_from)
     meeting = threading.Barrier(len(workers), timeout=30)
     optimizer = Halving()
     block = start(optimizer, np.ones(5000))
     monkeypatch.setattr(optimizer, "update", lambda *args: meeting.wait())
     step(optimizer, block, 1.0)
-    assert {worker for worker, _ in optimizer._scratch} == workers
+    assert {worker for worker, *_ in optimizer._scratch} == workers
 
 
 @pytest.mark.parametrize("size", [0, 1, 100, 294_911, 294_912, 670_000, 8_000_000, 8_000_001])
 def test_pieces_are_equal_aligned_and_even_in_number(size):
-    length = optimizer_base._piece_length(size)
+    length = optimizer_state._piece_length(size, optimizer_state.PIECE)
     pieces = [min(length, size - start) for start in range(0, size, length)]
     assert sum(pieces) == size
     assert length % 16 == 0
     assert len(pieces) < 2 or len(pieces) % 2 == 0
-    assert max(pieces, default=0) <= 1.5 * optimizer_base.PIECE
+    assert max(pieces, default=0) <= 1.5 * optimizer_state.PIECE
     assert not pieces or max(pieces) - min(pieces) < 16 * len(pieces)
 
 

@@ -23,8 +23,7 @@ def make_layers(keras: Any, workload: Workload, **first: Any) -> list[Any]:
 
 def batch_input_shape(workload: Workload) -> tuple[int | None, ...]:
     """Return the input's shape with its batch axis: fixed only when a layer keeps state."""
-    stateful = any(config.get("stateful") for _, config in workload.layers)
-    return (workload.batch_size if stateful else None, *workload.inputs.shape)
+    return (workload.batch_size if workload.stateful else None, *workload.inputs.shape)
 
 
 def make_runner(model: Any, workload: Workload, x: np.ndarray, y: np.ndarray) -> Runner:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.peers.keras_like import batch_input_shape, make_layers, make_runner
+from benchmarks.peers.keras_steps import in_jax, in_tensorflow, repeated
 from benchmarks.peers.protocol import Runner, numpy_versions, serve
 from benchmarks.workloads import Workload
 
@@ -35,10 +36,15 @@ def make_optimizer(workload: Workload) -> Any:
 
 def prepare(workload: Workload, x: np.ndarray, y: np.ndarray) -> Runner:
     """Return the runner of a workload."""
+    steps = workload.kind == "predict" and workload.stateful
+    row = x[: workload.batch_size]
+    if steps and ENGINE == "jax":
+        return repeated(in_jax(engine, keras, workload, row))
     batch, *shape = batch_input_shape(workload)
-    dtype = "int32" if workload.inputs.kind == "integers" else "float32"
-    entry = keras.Input(shape=tuple(shape), batch_size=batch, dtype=dtype)
+    entry = keras.Input(shape=tuple(shape), batch_size=batch, dtype=workload.inputs.dtype)
     model = keras.Sequential([entry, *make_layers(keras, workload)])
+    if steps:
+        return repeated(in_tensorflow(engine, model, row))
     model.compile(
         loss=workload.loss, optimizer=make_optimizer(workload), metrics=list(workload.metrics)
     )

@@ -33,6 +33,26 @@ def dense(width: int, units: int, generator: np.random.Generator) -> Op:
     return lambda x: x @ kernel + bias
 
 
+def lstm_step(width: int, units: int, generator: np.random.Generator) -> Op:
+    """Return one step of an LSTM with random weights that goes on with its own state."""
+    rows = width + units
+    weights = generator.standard_normal((rows, 4 * units), dtype=np.float32) / np.float32(rows**0.5)
+    kernel, recurrent_kernel = weights[:width], weights[width:]
+    bias = np.zeros(4 * units, np.float32)
+    h = c = np.zeros((1, units), np.float32)
+
+    def step(x: np.ndarray) -> np.ndarray:
+        nonlocal h, c
+        z = x[:, 0] @ kernel + h @ recurrent_kernel + bias
+        gates = 1 / (1 + np.exp(-z[:, : 3 * units]))
+        i, f, o = gates[:, :units], gates[:, units : 2 * units], gates[:, 2 * units :]
+        c = f * c + i * np.tanh(z[:, 3 * units :])
+        h = o * np.tanh(c)
+        return h
+
+    return step
+
+
 def expression(workload: Workload) -> list[Op]:
     """Return the operations of a network's forward pass, in order."""
     generator = np.random.default_rng(workload.seed)
@@ -43,6 +63,9 @@ def expression(workload: Workload) -> list[Op]:
             continue
         if class_name == "Dense":
             ops.append(dense(width, config["units"], generator))
+            width = config["units"]
+        elif class_name == "LSTM" and config.get("stateful") and workload.inputs.shape[0] == 1:
+            ops.append(lstm_step(width, config["units"], generator))
             width = config["units"]
         elif class_name != "Activation":
             raise Unsupported(f"no bare expression for {class_name}")

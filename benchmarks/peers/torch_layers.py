@@ -10,6 +10,7 @@ that are transposed once, before the clock runs (`transposed`).
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -41,6 +42,23 @@ class Recurrent(nn.Module):
         """Map `(batch, time, features)` to `(batch, time, units)` or `(batch, units)`."""
         y = self.layer(x)[0]
         return y if self.sequences else y[:, -1]
+
+
+class RecurrentStep(nn.Module):
+    """A recurrent layer over one step that goes on with the state of its last call.
+
+    A cell takes half the time of the layer for sequences.
+    """
+
+    def __init__(self, cell: nn.RNNCellBase) -> None:
+        super().__init__()
+        self.cell = cell
+        self.state: Any = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map `(batch, 1, features)` to `(batch, units)`."""
+        self.state = state = self.cell(x[:, 0], self.state)
+        return state[0] if isinstance(state, tuple) else state
 
 
 class Mean(nn.Module):
@@ -89,16 +107,30 @@ def pool(kind: type[nn.Module]) -> Maker:
     return make
 
 
-def recurrent(kind: type[nn.RNNBase]) -> Maker:
-    """Return the maker of a recurrent layer."""
+def recurrent(kind: type[nn.RNNBase], cell: type[nn.RNNCellBase], computes: Config) -> Maker:
+    """Return the maker of a recurrent layer, of which PyTorch has one kind: `computes`."""
 
     def make(config: Config, channels: int) -> nn.Module:
-        if config.get("stateful") or config.get("dropout") or config.get("recurrent_dropout"):
-            raise Unsupported("recurrent layers with state kept between batches, or dropout")
+        ours = {"units", "return_sequences", "stateful", "activation", *computes}
+        if set(config) - ours or any(config.get(name) != value for name, value in computes.items()):
+            raise Unsupported(f"{kind.__name__} of {config}; it needs {computes}")
+        if config.get("activation", "tanh") != "tanh":
+            raise Unsupported(f"{kind.__name__} with another activation than tanh")
+        if config.get("stateful"):
+            if config.get("return_sequences"):
+                raise Unsupported("states kept between batches of sequences")
+            return RecurrentStep(cell(channels, config["units"]))
         layer = kind(channels, config["units"], batch_first=True)
         return Recurrent(layer, config.get("return_sequences", False))
 
     return make
+
+
+def embedding(config: Config, _: int) -> nn.Module:
+    """Return an embedding that starts as Keras' does; PyTorch's own numbers are 35 times larger."""
+    layer = nn.Embedding(config["input_dim"], config["output_dim"])
+    nn.init.uniform_(layer.weight, -0.05, 0.05)
+    return layer
 
 
 # Layers that want channels in the second place.
@@ -120,12 +152,12 @@ SEQUENCES = ("Conv1D", "MaxPooling1D", "AveragePooling1D")
 # Layers that want them last.
 OTHER: dict[str, Maker] = {
     "Dense": lambda config, channels: nn.Linear(channels, config["units"]),
-    "Embedding": lambda config, _: nn.Embedding(config["input_dim"], config["output_dim"]),
+    "Embedding": embedding,
     "Flatten": lambda config, _: nn.Flatten(),
     "GlobalAveragePooling1D": lambda config, _: Mean(),
     "GlobalAveragePooling2D": lambda config, _: Mean(),
-    "GRU": recurrent(nn.GRU),
-    "LSTM": recurrent(nn.LSTM),
+    "GRU": recurrent(nn.GRU, nn.GRUCell, {"recurrent_activation": "sigmoid", "reset_after": True}),
+    "LSTM": recurrent(nn.LSTM, nn.LSTMCell, {"recurrent_activation": "sigmoid"}),
 }
 
 # Layers that don't care.
@@ -178,6 +210,6 @@ def build(layers: Layers, sample: Tensor) -> nn.Sequential:
         # Only kernels of rank 4 have this format; the inputs come in it from `Swap`.
         add(module.to(memory_format=torch.channels_last) if class_name in IMAGES else module)
         # Recurrent layers hold their own activations; PyTorch's are Keras' defaults.
-        if activation != "linear" and not isinstance(network[-1], Recurrent):
+        if activation != "linear" and not isinstance(network[-1], (Recurrent, RecurrentStep)):
             add(ACTIVATIONS[activation]())
     return network

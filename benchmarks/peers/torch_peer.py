@@ -102,7 +102,11 @@ def prepare(workload: Workload, x: np.ndarray, y: np.ndarray) -> Runner:
         inputs = inputs.movedim(-1, 1).contiguous()
     network = build(workload.layers, inputs[: workload.batch_size])
     if workload.kind == "fit":
+        if workload.stateful:
+            raise Unsupported("training with states kept between batches")
         return make_fit(workload, network, inputs, targets)
+    if workload.stateful:
+        torch.set_num_threads(1)  # a step of one sequence is too small for two: they only wait
     return make_predict(network, inputs[: workload.batch_size])
 
 

@@ -1,5 +1,5 @@
 """Data sets that load in one call, as arrays of NumPy."""
 
-from minikeras.datasets import digits, mnist
+from minikeras.datasets import authors, digits, imdb, mnist
 
-__all__ = ["digits", "mnist"]
+__all__ = ["authors", "digits", "imdb", "mnist"]

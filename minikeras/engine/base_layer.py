@@ -20,6 +20,7 @@ these four methods and `get_config`::
 from __future__ import annotations
 
 import _thread
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -30,6 +31,7 @@ from minikeras.backend import Variable, floatx, get_uid
 from minikeras.engine.context import Context
 from minikeras.engine.input_spec import InputSpec, Shape
 from minikeras.engine.keywords import check_keywords, stated_input_shape
+from minikeras.engine.outputs import as_list, as_shape, keeps
 from minikeras.ops.blas import one_thread
 from minikeras.utils.generic_utils import to_snake_case
 from minikeras.utils.registry import has_arg
@@ -73,6 +75,9 @@ class Layer:
         What the layer demands of its input.
     supports_masking : bool
         Whether the layer hands a mask on.
+    sets_mask : bool
+        Whether `forward` itself puts the output's mask into ``ctx.mask``, so that `propagate` need
+        not ask `compute_mask`.
     activity_regularizer : Regularizer or None
         A penalty on the layer's output that is added to the loss.
 
@@ -88,10 +93,12 @@ class Layer:
     """
 
     supports_masking = False
+    sets_mask = False
     stateful = False
     activity_regularizer: Any = None
 
     _fuses = True  # see `fused_activation`
+    _mask_lost = False  # see `compute_mask`
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -134,6 +141,8 @@ class Layer:
         Returns
         -------
         y : ndarray, shape (batch, ...)
+            A list of such arrays from a layer with several outputs. It can be called on an array,
+            but not stand in a Sequential.
         residual : object
             What `backward` will need.
         """
@@ -148,7 +157,8 @@ class Layer:
         Parameters
         ----------
         dy : ndarray, shape of the output
-            Gradient of the loss by the output. The layer may overwrite it.
+            Gradient of the loss by the output. The layer may overwrite it. A list for a layer with
+            several outputs.
         residual : object
             What `forward` returned.
         ctx : Context
@@ -170,7 +180,7 @@ class Layer:
 
         Containers and wrappers call this, not `forward`. The residual is for `backpropagate`.
         """
-        result = self.forward(x, ctx)
+        result: Any = self.forward(x, ctx)
         if type(result) is not tuple or len(result) != 2:
             raise TypeError(
                 f"{self._described()}: forward must return (y, residual), got "
@@ -179,13 +189,18 @@ class Layer:
         y, residual = result
         promised = self._output_shape
         if promised is not None and (
-            y.shape[-1:] != promised[-1:] or y.ndim != len(promised) or len(y) != len(x)
+            type(y) is list
+            or y.shape[-1:] != promised[-1:]
+            or y.ndim != len(promised)
+            or len(y) != len(x)
         ):
             self._check_output_shape(x, y)
         if self.activity_regularizer is not None:
-            ctx.add_loss(self.activity_regularizer(y))
+            for output in as_list(y):
+                ctx.add_loss(self.activity_regularizer(output))
             residual = (residual, y)
-        ctx.mask = self.compute_mask(x, ctx.mask)
+        if not self.sets_mask:
+            ctx.mask = self.compute_mask(x, ctx.mask)
         if ctx.check_numerics:
             self._check_finite(y, "output")
         return y, residual
@@ -194,7 +209,8 @@ class Layer:
         """Run `backward` on what `propagate` returned."""
         if self.activity_regularizer is not None:
             residual, y = residual
-            self.activity_regularizer.add_gradient(y, dy)
+            for output, gradient in zip(as_list(y), as_list(dy), strict=True):
+                self.activity_regularizer.add_gradient(output, gradient)
         if ctx.check_numerics:
             self._check_finite(dy, "gradient by the output")
         dx = self.backward(dy, residual, ctx)
@@ -209,13 +225,13 @@ class Layer:
     def _described(self) -> str:
         return f"Layer '{self.name}' ({type(self).__name__})"
 
-    def _check_output_shape(self, x: np.ndarray, y: np.ndarray) -> None:
+    def _check_output_shape(self, x: np.ndarray, y: Any) -> None:
         """Raise unless `y` has the shape that `compute_output_shape` promises for `x`."""
-        promised = tuple(self.compute_output_shape(x.shape))
-        sizes = zip(promised, y.shape, strict=False)
-        if len(promised) != y.ndim or any(want not in (None, have) for want, have in sizes):
+        promised = as_shape(self.compute_output_shape(x.shape))
+        found = [output.shape for output in y] if type(y) is list else y.shape
+        if not keeps(promised, found):
             raise ValueError(
-                f"{self._described()}: forward turns an input of shape {x.shape} into {y.shape}, "
+                f"{self._described()}: forward turns an input of shape {x.shape} into {found}, "
                 f"but compute_output_shape promises {promised}. Define "
                 "compute_output_shape(self, input_shape) for this layer."
             )
@@ -242,9 +258,7 @@ class Layer:
         """Like `backpropagate`, from the gradient by the input of `output_activation`."""
         raise NotImplementedError(f"Layer '{self.name}' ends in no activation.")
 
-    def __call__(
-        self, inputs: Any, training: bool = False, mask: np.ndarray | None = None
-    ) -> np.ndarray:
+    def __call__(self, inputs: Any, training: bool = False, mask: np.ndarray | None = None) -> Any:
         """Apply the layer to an array, building it first where needed.
 
         Parameters
@@ -252,25 +266,45 @@ class Layer:
         inputs : array_like, shape (batch, ...)
         training : bool
             Whether to behave as in training. Default False.
-        mask : ndarray of bool, optional
+        mask : array_like of bool, shape (batch, steps), optional
+            Which time steps count. Default: all.
+
+        Returns
+        -------
+        ndarray, or a list of them from a layer with several outputs
         """
+        return self._call(inputs, training, mask, {})
+
+    def _call(self, inputs: Any, training: bool, mask: Any, memo: dict[Any, Any]) -> Any:
+        """Apply the layer to an array in a pass that begins with `memo`."""
         if isinstance(inputs, Layer):
             raise TypeError(
                 f"{self._described()} was called on {inputs!r}. There are no symbolic tensors: a "
                 "layer is called on an array, and layers are put together in a Sequential."
             )
         x = np.asarray(inputs, dtype=self.input_dtype)
+        if mask is not None:
+            mask = np.asarray(mask, bool)
+            if mask.shape[:1] != x.shape[:1]:
+                raise ValueError(
+                    f"{self._described()}: a mask has a row for each sample, and an entry there "
+                    f"for each time step; got a mask of shape {mask.shape} for an input of shape "
+                    f"{x.shape}."
+                )
         self.ensure_built((None, *x.shape[1:]))
+        ctx = Context(training=bool(training), mask=mask)
+        ctx.memo.update(memo)
         with one_thread(inside=True):
-            return self.propagate(x, Context(training=bool(training), mask=mask))[0]
+            return self.propagate(x, ctx)[0]
 
-    def _check_finite(self, array: np.ndarray, what: str) -> None:
-        if not np.isfinite(array).all():
-            bad = np.argwhere(~np.isfinite(array))[0].tolist()
-            raise FloatingPointError(
-                f"Layer '{self.name}' ({type(self).__name__}): its {what} of shape {array.shape} "
-                f"holds {array[tuple(bad)]} at {bad}. It is the first array with NaN or infinity."
-            )
+    def _check_finite(self, arrays: Any, what: str) -> None:
+        for array in as_list(arrays):
+            if not np.isfinite(array).all():
+                bad = np.argwhere(~np.isfinite(array))[0].tolist()
+                raise FloatingPointError(
+                    f"{self._described()}: its {what} of shape {array.shape} holds "
+                    f"{array[tuple(bad)]} at {bad}. It is the first array with NaN or infinity."
+                )
 
     # Shapes and building
 
@@ -297,9 +331,15 @@ class Layer:
         input_shape : tuple of int or None
         record : bool
             Whether these become the `input_shape` and `output_shape` of the layer, as they do in
-            any case when it is built: a container asks for it. Default False.
+            any case when it is built. A container asks for it, and so for a single output.
+            Default False.
+
+        Raises
+        ------
+        ValueError
+            If the input does not fit the layer, or a container gets a layer with several outputs.
         """
-        shape = tuple(input_shape)
+        shape, contained = tuple(input_shape), record
         self._check_input_shape(shape)
         with _building:  # several threads may meet a layer that is not built
             if not self.built:
@@ -310,7 +350,14 @@ class Layer:
                 if self._initial_weights is not None:
                     self.set_weights(self._initial_weights)
                     self._initial_weights = None
-            output_shape = tuple(self.compute_output_shape(shape))
+            output_shape = as_shape(self.compute_output_shape(shape))
+            if contained and type(output_shape) is list:
+                raise ValueError(
+                    f"{self._described()} has {len(output_shape)} outputs, of shapes "
+                    f"{output_shape}. Where layers follow one another, each must have a single "
+                    "output: leave out return_state, and give a Bidirectional a merge_mode. To get "
+                    "all outputs, call the layer itself on an array."
+                )
             if record:
                 self._input_shape, self._output_shape = shape, output_shape
         return output_shape
@@ -333,19 +380,27 @@ class Layer:
     def compute_mask(self, inputs: Any, mask: np.ndarray | None = None) -> np.ndarray | None:
         """Return the mask of the output.
 
-        Default: the same mask, from a layer that supports masking.
+        Default: the same mask, from a layer with `supports_masking`. Any other layer drops it, and
+        says so once.
 
-        Raises
-        ------
-        TypeError
-            If there is a mask and the layer does not support masking.
+        Notes
+        -----
+        Keras 2.2.4 raises TypeError where a mask meets a layer without `supports_masking`. Later
+        versions drop the mask without a word.
         """
-        if mask is not None and not self.supports_masking:
-            raise TypeError(
-                f"Layer '{self.name}' ({type(self).__name__}) does not support masking, but "
-                f"was given a mask of shape {np.shape(mask)}."
+        if mask is None or self.supports_masking:
+            return mask
+        if not self._mask_lost:
+            self._mask_lost = True
+            warnings.warn(
+                f"{self._described()} does not support masking: the mask of shape "
+                f"{np.shape(mask)} ends here, and steps that were masked count again from here on. "
+                "Put a layer before it that makes use of the mask, such as an LSTM or "
+                "GlobalAveragePooling1D, or leave the mask out (mask_zero=False, no Masking). If "
+                "the layer keeps the time steps in place, set its supports_masking to True.",
+                stacklevel=3,
             )
-        return mask
+        return None
 
     @property
     def batch_input_shape(self) -> Shape:

@@ -14,9 +14,13 @@ import numpy as np
 
 from minikeras.backend.config import check_numerics
 from minikeras.backend.random import RandomSource
+from minikeras.backend.rows import RowGradient
 from minikeras.backend.variables import Variable
 
 _NO_GRADIENTS: Mapping[Variable, np.ndarray] = {}
+
+# Gradients by rows are kept as such from so many weights on. Below, the whole is as quick.
+ROWS_FROM = 1 << 18
 
 
 class Workspace:
@@ -91,6 +95,9 @@ class Context:
         Boolean, ``(batch, steps)``: which time steps count. Layers replace it as it travels.
     random : RandomSource, optional
         Where random numbers come from. Default: a generator for this pass alone.
+    row_gradients : dict of Variable to RowGradient, optional
+        Where gradients may go that have few rows, in place of the array in `gradients`: see
+        `add_rows`. Default: every gradient is written out in full.
 
     Attributes
     ----------
@@ -106,6 +113,9 @@ class Context:
     empty : callable
         ``empty(shape, dtype)`` gives an array with arbitrary content that is valid until the
         pass is over.
+    memo : dict
+        What a layer makes once in a pass, such as a pattern of dropout that is the same at all
+        time steps, under a key of its own.
     check_numerics : bool
         Whether to look for NaN and infinity on the way.
 
@@ -123,12 +133,14 @@ class Context:
         "_extra",
         "_gradients",
         "_random",
+        "_row_gradients",
         "_written",
         "check_numerics",
         "empty",
         "frozen",
         "loss",
         "mask",
+        "memo",
         "needs_input_gradient",
         "training",
     )
@@ -140,17 +152,20 @@ class Context:
         workspace: Workspace | None = None,
         mask: np.ndarray | None = None,
         random: RandomSource | None = None,
+        row_gradients: dict[Variable, RowGradient] | None = None,
     ) -> None:
         self.training = training
         self.mask = mask
         self.needs_input_gradient = True
         self.frozen = False
         self.loss = 0.0
+        self.memo: dict[Any, Any] = {}
         self.check_numerics = check_numerics()
         self.empty: Callable[..., np.ndarray] = workspace.empty if workspace else np.empty
         self._gradients = _NO_GRADIENTS if gradients is None else gradients
         self._written: set[Variable] = set()
-        self._extra: list[tuple[np.ndarray, np.ndarray]] = []
+        self._extra: dict[Variable, np.ndarray] = {}
+        self._row_gradients = row_gradients
         self._random = RandomSource() if random is None else random
 
     @property
@@ -169,15 +184,20 @@ class Context:
     def gradient(self, variable: Variable) -> np.ndarray | None:
         """Return the array into which to write the gradient of `variable`, None if unwanted.
 
-        The caller overwrites all of it. Where a layer is used twice in one pass, the second
-        caller gets an array of its own, and `finish_gradients` adds the two.
+        The caller overwrites all of it, before anybody asks for the same variable again. Where a
+        variable is used several times in one pass, all callers but the first get one array in
+        turn: what the last one wrote is added to the rest when the next one asks, and at the end.
         """
         target = self._gradients.get(variable)
         if target is None or variable not in self._written:
             self._written.add(variable)
             return target
-        extra = self.empty(target.shape, target.dtype)
-        self._extra.append((target, extra))
+        self._write_rows(variable)
+        extra = self._extra.get(variable)
+        if extra is None:
+            extra = self._extra[variable] = self.empty(target.shape, target.dtype)
+        else:
+            target += extra
         return extra
 
     def add_gradient(self, variable: Variable, value: np.ndarray) -> None:
@@ -199,12 +219,49 @@ class Context:
                 )
             target[...] = value
 
+    def add_rows(self, variable: Variable, rows: np.ndarray, values: np.ndarray) -> None:
+        """Hand over a gradient of `variable` that is zero but for some rows, if it is wanted.
+
+        Where the pass allows it, it stays in this form, and the optimizer need not look at the
+        other rows. Else it is written out.
+
+        Parameters
+        ----------
+        variable : Variable
+        rows : ndarray of int, shape (k,)
+            The numbers of these rows along the first axis: each once, in ascending order.
+        values : ndarray, shape (k, ...)
+            Their gradients. They are used up: the memory must stay valid until the weights have
+            changed, as that of `empty` does.
+        """
+        target = self._gradients.get(variable)
+        if target is None:
+            return
+        if variable in self._written:
+            self._write_rows(variable)
+            target[rows] += values
+            return
+        self._written.add(variable)
+        gradient = RowGradient(rows, values)
+        # A regularizer's gradient has all rows.
+        if self._row_gradients is None or variable.regularizer or target.size < ROWS_FROM:
+            gradient.write_to(target)
+        else:
+            self._row_gradients[variable] = gradient
+
+    def _write_rows(self, variable: Variable) -> None:
+        """Write out a gradient that was kept by its rows, since another is to be added."""
+        kept = self._row_gradients.pop(variable, None) if self._row_gradients else None
+        if kept is not None:
+            kept.write_to(self._gradients[variable])
+
     def finish_gradients(self) -> None:
         """Complete the gradients after the backward pass.
 
         Adds the contributions of layers used more than once, and zeroes what nobody wrote.
         """
-        for target, extra in self._extra:
+        for variable, extra in self._extra.items():
+            target = self._gradients[variable]
             target += extra
         self._extra.clear()
         if not self._gradients.keys() <= self._written:

@@ -69,12 +69,14 @@ class InputSpec:
         if not self.names or not missing:
             return ""
         text = f" Expected ({', '.join(self.names)})."
-        if missing == 1:
+        if missing == 1 and "channels" in self.names:
             sample = list(shape[1:])
             sample.insert(self.names.index("channels") - 1, 1)
             text += (
                 f" A single channel is an axis, too: write input_shape={tuple(sample)} for that."
             )
+        elif missing == 1 and "features" in self.names:
+            text += " A single feature is an axis, too: write input_shape=(steps, 1) for that."
         if missing == -1:
             text += " input_shape is the shape of one sample, without the batch axis."
         return text

@@ -1,4 +1,4 @@
-"""The core layers: Dense, Activation and ActivityRegularization.
+"""The core layers: Dense, Activation, ActivityRegularization and Masking.
 
 As in Keras, this module is also the address of the dropout and reshaping layers.
 """
@@ -13,7 +13,7 @@ import numpy as np
 from minikeras import activations, constraints, initializers, regularizers
 from minikeras.engine import Context, InputSpec, Layer
 from minikeras.engine.input_spec import Shape
-from minikeras.layers.arguments import known_size, positive_int
+from minikeras.layers.arguments import finite, known_size, positive_int
 from minikeras.layers.dropout import Dropout, SpatialDropout1D, SpatialDropout2D, SpatialDropout3D
 from minikeras.layers.reshaping import Flatten, Permute, RepeatVector, Reshape
 from minikeras.ops.dense import dense, dense_backward
@@ -24,6 +24,7 @@ __all__ = [
     "Dense",
     "Dropout",
     "Flatten",
+    "Masking",
     "Permute",
     "RepeatVector",
     "Reshape",
@@ -259,3 +260,61 @@ class ActivityRegularization(Layer):
     def get_config(self) -> dict[str, Any]:
         """Return the constructor arguments."""
         return {**super().get_config(), "l1": self.l1, "l2": self.l2}
+
+
+class Masking(Layer):
+    """Mask the time steps at which all features have a certain value.
+
+    Layers above skip these steps, as far as they know masks: recurrent ones, pooling over time,
+    wrappers, and the loss. This is how sequences of different lengths, padded with `mask_value`, go
+    into one array.
+
+    Parameters
+    ----------
+    mask_value : float
+        Finite. Default 0.
+    **kwargs
+        See `Layer`.
+
+    Notes
+    -----
+    Input ``(batch, steps, features)``; output the same, with zeros at the masked steps; mask
+    ``(batch, steps)``. With more or fewer axes the mask has all of them but the last. A mask from
+    below is replaced.
+
+    Examples
+    --------
+    >>> layer, x = Masking(mask_value=9), np.array([[[0.0, 3.0], [9.0, 9.0], [9.0, 5.0]]])
+    >>> layer(x).tolist()
+    [[[0.0, 3.0], [0.0, 0.0], [9.0, 5.0]]]
+    >>> layer.compute_mask(x).tolist()
+    [[True, False, True]]
+    """
+
+    supports_masking = True
+    sets_mask = True
+
+    def __init__(self, mask_value: float = 0.0, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.mask_value = finite(mask_value, "mask_value", self)
+        self.input_spec = InputSpec(min_ndim=2)
+
+    def forward(self, x: np.ndarray, ctx: Context) -> tuple[np.ndarray, Any]:
+        """Find the mask and multiply by it."""
+        differs = np.not_equal(x, self.mask_value, out=ctx.empty(x.shape, bool))
+        mask = np.logical_or.reduce(differs, axis=-1, out=ctx.empty(x.shape[:-1], bool))
+        ctx.mask = mask
+        return np.multiply(x, mask[..., np.newaxis], out=ctx.empty(x.shape, x.dtype)), mask
+
+    def backward(self, dy: np.ndarray, mask: np.ndarray, ctx: Context) -> np.ndarray:
+        """Multiply by the mask."""
+        dy *= mask[..., np.newaxis]
+        return dy
+
+    def compute_mask(self, inputs: Any, mask: np.ndarray | None = None) -> np.ndarray:
+        """Return where any feature differs from `mask_value`."""
+        return np.not_equal(inputs, self.mask_value).any(axis=-1)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor arguments."""
+        return {**super().get_config(), "mask_value": self.mask_value}

@@ -58,6 +58,35 @@ def matmuls(products: Sequence[Product]) -> None:
         _multiply(product)
 
 
+def batched_matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
+    """Compute ``np.matmul(a, b, out=out)`` for stacks, on several threads if they are large.
+
+    Parameters
+    ----------
+    a : ndarray, shape (..., m, k)
+        The same for all along the first axis of `b`.
+    b : ndarray, shape (count, ..., k, n)
+    out : ndarray, shape (count, ..., m, n)
+
+    Examples
+    --------
+    >>> out = np.empty((2, 1, 2))
+    >>> batched_matmul(2 * np.eye(3)[:1], np.ones((2, 3, 2)), out)
+    >>> out.tolist()
+    [[[2.0, 2.0]], [[2.0, 2.0]]]
+    """
+    size = out.size * a.shape[-1]
+    if not _threads.limited or size <= _SMALL:
+        np.matmul(a, b, out=out)
+        return
+
+    def work(start: int, stop: int, worker: int) -> None:
+        np.matmul(a, b[start:stop], out=out[start:stop])
+
+    blocks = 2 * max(1, round(size / (2 * _BLOCK)))
+    for_blocks(work, len(out), max(1, math.ceil(len(out) / blocks)))
+
+
 def _multiply(product: Product) -> None:
     a, b, out = product
     np.matmul(a, b, out=out)

@@ -9,6 +9,9 @@ function does with as few as its formula allows. The formulas are in `minikeras.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
 Array = np.ndarray
@@ -215,3 +218,139 @@ def _step_by_quotient(value: Array, mean: Array, divisor: Array, lr: float) -> N
     np.divide(mean, divisor, out=divisor)
     divisor *= lr
     value -= divisor
+
+
+# The same rules for weights whose gradient is zero, as most rows of a large table have. What comes
+# out is equal to what the rule above gives; the arguments are the same without the gradient.
+
+
+def _sgd_at_rest(
+    value: Array, moments: Array, scratch: Array, lr: float, momentum: float, nesterov: bool
+) -> None:
+    if momentum == 0:
+        moments.fill(-0.0)
+        return
+    moments *= momentum
+    if nesterov:
+        np.multiply(moments, momentum, out=scratch)
+        value += scratch
+    else:
+        value += moments
+
+
+def _rmsprop_at_rest(
+    value: Array, accumulators: Array, scratch: Array, lr: float, rho: float, epsilon: float
+) -> None:
+    accumulators *= rho
+
+
+def _adagrad_at_rest(*args: Any) -> None:
+    pass
+
+
+def _adadelta_at_rest(
+    value: Array,
+    accumulators: Array,
+    delta_accumulators: Array,
+    scratch: Array,
+    lr: float,
+    rho: float,
+    epsilon: float,
+) -> None:
+    accumulators *= rho
+    delta_accumulators *= rho
+
+
+def _adam_at_rest(
+    value: Array,
+    ms: Array,
+    vs: Array,
+    scratch: Array,
+    lr: float,
+    beta_1: float,
+    beta_2: float,
+    epsilon: float,
+) -> None:
+    vs *= beta_2
+    ms *= beta_1
+    np.sqrt(vs, out=scratch)
+    scratch += epsilon
+    _step_by_quotient(value, ms, scratch, lr)
+
+
+def _amsgrad_at_rest(
+    value: Array,
+    ms: Array,
+    vs: Array,
+    vhats: Array,
+    scratch: Array,
+    lr: float,
+    beta_1: float,
+    beta_2: float,
+    epsilon: float,
+) -> None:
+    vs *= beta_2
+    ms *= beta_1
+    np.maximum(vhats, vs, out=vhats)
+    np.sqrt(vhats, out=scratch)
+    scratch += epsilon
+    _step_by_quotient(value, ms, scratch, lr)
+
+
+def _adamax_at_rest(
+    value: Array,
+    ms: Array,
+    us: Array,
+    scratch: Array,
+    lr: float,
+    beta_1: float,
+    beta_2: float,
+    epsilon: float,
+) -> None:
+    us *= beta_2
+    ms *= beta_1
+    np.add(us, epsilon, out=scratch)
+    _step_by_quotient(value, ms, scratch, lr)
+
+
+# Nadam is missing: it would need a second scratch vector, and has as much to do as with a gradient.
+_AT_REST: dict[Callable, Callable] = {
+    sgd: _sgd_at_rest,
+    rmsprop: _rmsprop_at_rest,
+    adagrad: _adagrad_at_rest,
+    adadelta: _adadelta_at_rest,
+    adam: _adam_at_rest,
+    amsgrad: _amsgrad_at_rest,
+    adamax: _adamax_at_rest,
+}
+
+
+def at_rest(rule: Callable, constants: tuple[Any, ...], dtype: np.dtype) -> Callable | None:
+    """Return a quicker function for the weights whose gradient is zero, None if there is none.
+
+    Parameters
+    ----------
+    rule : callable
+        One of the rules above; there is nothing for any other function.
+    constants : tuple
+        Its last arguments.
+    dtype : dtype
+        The type of the weights.
+
+    Returns
+    -------
+    callable or None
+        It takes what `rule` takes, without the gradient.
+
+    Examples
+    --------
+    >>> constants = (0.001, 0.9, 1e-7)
+    >>> rest = at_rest(rmsprop, constants, np.dtype("float32"))
+    >>> value, accumulators = np.array([3.0]), np.array([2.0])
+    >>> rest(value, accumulators, None, *constants)
+    >>> value.tolist(), accumulators.tolist()
+    ([3.0], [1.8])
+    """
+    if rule in (rmsprop, adagrad, adadelta) and dtype.type(constants[-1]) == 0:
+        return None  # without an epsilon the rule makes 0 / 0 of what has never had a gradient
+    return _AT_REST.get(rule)

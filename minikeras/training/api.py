@@ -13,6 +13,7 @@ from minikeras.engine import Context, Layer
 from minikeras.ops.blas import one_thread
 from minikeras.optimizer_base import OptimizerState
 from minikeras.training.arguments import (
+    DEFAULT_BATCH_SIZE,
     check_batch_size,
     check_callbacks,
     check_epoch,
@@ -26,6 +27,7 @@ from minikeras.training.arguments import (
 )
 from minikeras.training.data import ArraySource, as_array, check_lengths
 from minikeras.training.loop import evaluate_loop, fit_loop, predict_loop
+from minikeras.training.stateful import check_batch, check_epochs, check_prediction
 from minikeras.training.step import Step, resolve_metrics
 from minikeras.training.targets import check_labels, check_targets
 from minikeras.training.weighting import standardize_weights
@@ -59,6 +61,10 @@ class Trainer(Layer):
         @property
         def output_names(self) -> list[str]:
             """Names of the outputs."""
+
+        @property
+        def state_batch_size(self) -> int | None:
+            """The batch size of the states that stateful layers keep."""
 
         def _accept(self, x: np.ndarray, name: str) -> np.ndarray: ...
 
@@ -197,7 +203,8 @@ class Trainer(Layer):
         y : array_like, shape (samples, ...)
             Targets.
         batch_size : int, optional
-            Samples per update. Default 32.
+            Samples per update. Default: the batch size that the model states, as by
+            ``batch_input_shape``; else that of the states a stateful model keeps; else 32.
         epochs : int
             The epoch after which to stop, counted from 1. With `initial_epoch`, fewer are run.
         verbose : {0, 1, 2}
@@ -231,10 +238,25 @@ class Trainer(Layer):
         RuntimeError
             If the model has not been compiled.
         ValueError
-            If data and model do not fit.
+            If data and model do not fit; with a stateful model, also if the samples, of training
+            or of validation, make no whole number of batches, or batches of another size than
+            the states that it keeps.
+
+        Warns
+        -----
+        UserWarning
+            If a stateful model is to be trained on shuffled data.
 
         Notes
         -----
+        A stateful model (see `Sequential`) takes its states along from each batch to the next, also
+        from one epoch to the next and from training to validation and back, as in Keras. To
+        start each epoch anew, run them one by one::
+
+            for i in range(epochs):
+                model.fit(x, y, batch_size=batch_size, epochs=1, shuffle=False)
+                model.reset_states()
+
         Ctrl-C raises KeyboardInterrupt out of `fit`; the model stays usable, and
         ``model.history`` holds the epochs that were completed.
 
@@ -251,7 +273,7 @@ class Trainer(Layer):
         """
         self._need_compiled("fit")
         refuse_steps(steps_per_epoch=steps_per_epoch, validation_steps=validation_steps)
-        batch_size = check_batch_size(batch_size)
+        batch_size = self._batch_size(batch_size)
         epochs = check_epoch(epochs, "epochs")
         initial_epoch = check_epoch(initial_epoch, "initial_epoch")
         callbacks = check_callbacks(callbacks)
@@ -263,8 +285,14 @@ class Trainer(Layer):
         if validation_data is not None:
             x, y, sample_weight = unpack_validation(validation_data)
             held_out = self._standardize(x, y, sample_weight, name="validation ")
+            samples = {"x": len(arrays[0]), "validation x": len(held_out[0])}
         elif validation_split:
             arrays, held_out = split(arrays, validation_split)
+            held = f"what validation_split={validation_split} "
+            samples = {f"{held}leaves": len(arrays[0]), f"{held}holds out": len(held_out[0])}
+        else:
+            samples = {"x": len(arrays[0])}
+        check_epochs(self, batch_size, samples, shuffle or False)
         step = self._ready()
         self._warn_if_trainable_changed(step)
         return fit_loop(
@@ -306,8 +334,9 @@ class Trainer(Layer):
         self._need_compiled("evaluate")
         refuse_steps(steps=steps)
         check_verbose(verbose, (0, 1))
-        batch_size = check_batch_size(batch_size)
+        batch_size = self._batch_size(batch_size)
         arrays = self._standardize(x, y, sample_weight)
+        check_epochs(self, batch_size, {"x": len(arrays[0])})
         results = evaluate_loop(self._ready(), self._source(arrays, batch_size), verbose)
         return scalar_or_list(results)
 
@@ -320,7 +349,8 @@ class Trainer(Layer):
         ----------
         x : array_like, shape (samples, ...)
         batch_size : int, optional
-            Default 32. It decides memory and speed, not the result.
+            Default as in `fit`. It decides memory and speed, not the result, unless the model is
+            stateful: see Notes.
         verbose : {0, 1}
             Whether to show a progress bar. Default 0.
         steps : None
@@ -329,11 +359,25 @@ class Trainer(Layer):
         Returns
         -------
         ndarray, shape (samples, ...)
+
+        Raises
+        ------
+        ValueError
+            If `x` does not fit the model or, with a stateful one, its states.
+
+        Notes
+        -----
+        With a stateful model, each batch goes on with the states that the last one left. Up to
+        `batch_size` samples are one batch; more must make a whole number of batches. A batch of
+        another size than the states that the model keeps is an error: `reset_states` drops them,
+        and the next batch may have any size, whatever ``batch_input_shape`` states. So a model
+        trained with 32 sequences at a time can predict one.
         """
         refuse_steps(steps=steps)
         check_verbose(verbose, (0, 1))
-        batch_size = check_batch_size(batch_size)
+        batch_size = self._batch_size(batch_size)
         x = self._standardize_x(x)
+        check_prediction(self, batch_size, len(x))
         if len(x) == 0 or (len(x) <= batch_size and not verbose):
             return self._predict_once(x)
         return predict_loop(self, self._source((x, None, None), batch_size), verbose)
@@ -359,6 +403,7 @@ class Trainer(Layer):
         """
         self._need_compiled("train_on_batch")
         arrays = self._standardize(x, y, sample_weight, class_weight)
+        check_batch(self, len(arrays[0]))
         step = self._ready()
         step.random.renew()
         return scalar_or_list(step.train(*self._convert(arrays)))
@@ -367,11 +412,14 @@ class Trainer(Layer):
         """Return the loss and the metrics of one batch, without training. See `train_on_batch`."""
         self._need_compiled("test_on_batch")
         arrays = self._standardize(x, y, sample_weight)
+        check_batch(self, len(arrays[0]))
         return scalar_or_list(self._ready().test(*self._convert(arrays)))
 
     def predict_on_batch(self, x: Any) -> np.ndarray:
         """Return the model's output for one batch."""
-        return self._predict_once(self._standardize_x(x))
+        x = self._standardize_x(x)
+        check_batch(self, len(x))
+        return self._predict_once(x)
 
     def predict_proba(self, x: Any, batch_size: int | None = None, verbose: int = 0) -> np.ndarray:
         """Return what `predict` returns, where that is a probability for each class."""
@@ -398,10 +446,15 @@ class Trainer(Layer):
 
     # How the methods above do it
 
+    def _batch_size(self, given: Any) -> int:
+        """Return how many samples a batch has, where the caller may not have said."""
+        if given is not None:
+            return check_batch_size(given)
+        stated = self._input_shape[0] if self._input_shape else None
+        return stated or self.state_batch_size or DEFAULT_BATCH_SIZE
+
     def _predict_once(self, x: np.ndarray) -> np.ndarray:
-        x = read_only(x)
-        if self.input_dtype is not None:
-            x = x.astype(self.input_dtype, copy=False)
+        x = self._converted(read_only(x))
         with one_thread():
             y, _ = self.propagate(x, Context())
         # A model of layers that only pass on or reshape must not hand out the caller's own memory.
@@ -461,7 +514,8 @@ class Trainer(Layer):
         """Return `x` as an array that fits the model, building the model at first sight of data."""
         if x is None:
             raise ValueError(f"{name} is None: pass an array of shape (samples, ...).")
-        return self._accept(as_array(x, name, self._input_name()), name)
+        key = self._input_name() if isinstance(x, dict) else None
+        return self._accept(as_array(x, name, key), name)
 
     def _standardize(
         self,
@@ -508,12 +562,14 @@ class Trainer(Layer):
             x, y, weights, batch_size, shuffle, self.input_dtype, self._target_dtype()
         )
 
+    def _converted(self, x: np.ndarray) -> np.ndarray:
+        dtype = self.input_dtype
+        return x if dtype is None else x.astype(dtype, copy=False)
+
     def _convert(self, arrays: tuple) -> tuple:
         x, y, weights = map(read_only, arrays)
-        if self.input_dtype is not None:
-            x = x.astype(self.input_dtype, copy=False)
         dtype = self._target_dtype()
-        return x, y if dtype is None else y.astype(dtype, copy=False), weights
+        return self._converted(x), y if dtype is None else y.astype(dtype, copy=False), weights
 
     def _target_dtype(self) -> str | None:
         """Return the type of the targets: the last layer's; class numbers stay what they are."""

@@ -10,11 +10,14 @@ DEFAULT_BATCH_SIZE = 32
 
 
 def read_only(array: Any) -> Any:
-    """Return a view of a user's array that can't be written to; None for None."""
+    """Return a view that can't be written to, None for None.
+
+    What a layer spoils would be the user's data.
+    """
     if array is None:
         return None
     view = array.view()
-    view.flags.writeable = False
+    view.setflags(write=False)
     return view
 
 
@@ -65,9 +68,7 @@ def split(arrays: tuple, share: float) -> tuple[tuple, tuple]:
 
 
 def check_batch_size(batch_size: Any) -> int:
-    """Return `batch_size` as an int, the default for None."""
-    if batch_size is None:
-        return DEFAULT_BATCH_SIZE
+    """Return `batch_size` as an int."""
     number = whole(batch_size)
     if number is None or number < 1:
         raise ValueError(f"batch_size must be an int greater than 0, got {batch_size!r}.")

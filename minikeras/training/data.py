@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from minikeras.backend import check_numerics
+from minikeras.training.arguments import read_only
 
 Batch = tuple[np.ndarray, "np.ndarray | None", "np.ndarray | None"]
 
@@ -33,6 +34,31 @@ def as_array(data: Any, name: str, key: str | None = None) -> np.ndarray:
     ValueError
         If there is not exactly one array, or it does not hold numbers.
     """
+    if not isinstance(data, np.ndarray):
+        data = _unwrapped(data, name, key)
+    try:
+        array = np.asarray(data)
+        if array.dtype == object:  # as pandas makes of columns of different types
+            array = array.astype("float64")
+    except (ValueError, TypeError) as error:
+        raise ValueError(
+            f"{name} can't be made into one array of numbers: {error}. Turn text and categories "
+            "into numbers first, and make all rows of one length."
+        ) from error
+    if array.dtype.kind not in "biuf":
+        raise ValueError(
+            f"{name} must hold numbers; got an array of dtype {array.dtype} and shape "
+            f"{array.shape}. Turn text into numbers first, with astype if they are written out."
+        )
+    if array.ndim == 0:
+        raise ValueError(f"{name} must have one entry per sample, got the scalar {data!r}.")
+    if check_numerics() and array.dtype.kind == "f":
+        check_finite(array, name)
+    return array
+
+
+def _unwrapped(data: Any, name: str, key: str | None) -> Any:
+    """Return the only entry of a list or dict of arrays; refuse what makes batches itself."""
     if isinstance(data, dict):
         if all(isinstance(k, int) for k in data) and "sample_weight" in name:
             raise ValueError(f"{name} is a dict of classes: did you mean class_weight={data}?")
@@ -56,25 +82,7 @@ def as_array(data: Any, name: str, key: str | None = None) -> np.ndarray:
             f"{name} is a {type(data).__name__}: generators and Sequences are not supported yet. "
             "Pass arrays, or call train_on_batch in a loop of your own."
         )
-    try:
-        array = np.asarray(data)
-        if array.dtype == object:  # as pandas makes of columns of different types
-            array = array.astype("float64")
-    except (ValueError, TypeError) as error:
-        raise ValueError(
-            f"{name} can't be made into one array of numbers: {error}. Turn text and categories "
-            "into numbers first, and make all rows of one length."
-        ) from error
-    if array.dtype.kind not in "biuf":
-        raise ValueError(
-            f"{name} must hold numbers; got an array of dtype {array.dtype} and shape "
-            f"{array.shape}. Turn text into numbers first, with astype if they are written out."
-        )
-    if array.ndim == 0:
-        raise ValueError(f"{name} must have one entry per sample, got the scalar {data!r}.")
-    if check_numerics() and array.dtype.kind == "f":
-        check_finite(array, name)
-    return array
+    return data
 
 
 def _is_array(data: Any) -> bool:
@@ -103,7 +111,7 @@ def fit_shape(
     ----------
     array : ndarray
     expected : tuple of int or None
-        With the batch axis.
+        With the batch axis, whose size is not checked.
     name : str
         ``'x'`` or ``'y'``.
     layer : str
@@ -115,6 +123,8 @@ def fit_shape(
         If the shape does not fit.
     """
     expected = tuple(expected)
+    if array.shape[1:] == expected[1:]:
+        return array
     if array.ndim == 1 and len(expected) == 2 and expected[1] in (1, None):
         array = array[:, np.newaxis]
     fits = array.ndim == len(expected) and all(
@@ -253,7 +263,7 @@ class _Column:
 
     def __init__(self, array: np.ndarray, dtype: Any, batch_size: int) -> None:
         # np.take would copy a whole array that is not contiguous, at every batch.
-        self.array = _read_only(np.ascontiguousarray(array))
+        self.array = read_only(np.ascontiguousarray(array))
         self.convert = dtype is not None and self.array.dtype != dtype
         shape = (batch_size, *array.shape[1:])
         self.taken = np.empty(shape, array.dtype)
@@ -268,11 +278,4 @@ class _Column:
         if self.convert:
             self.converted[:count] = batch
             batch = self.converted[:count]
-        return _read_only(batch)
-
-
-def _read_only(array: np.ndarray) -> np.ndarray:
-    """Return a view that can't be written to: what a layer spoils would be the user's data."""
-    view = array.view()
-    view.flags.writeable = False
-    return view
+        return read_only(batch)

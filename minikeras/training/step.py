@@ -10,6 +10,7 @@ import numpy as np
 
 from minikeras import losses, metrics
 from minikeras.backend.random import RandomSource
+from minikeras.backend.rows import RowGradient
 from minikeras.backend.store import WeightStore
 from minikeras.backend.variables import Variable
 from minikeras.engine import Context, Workspace
@@ -87,8 +88,9 @@ class Step:
             )
         try:
             with one_thread():
-                results = self.compute_gradients(x, y, weights)
-                self.optimizer.apply_gradients(self.state)
+                by_rows: dict[Variable, RowGradient] = {}
+                results = self.compute_gradients(x, y, weights, by_rows)
+                self.optimizer.apply_gradients(self.state, by_rows)
                 for weight in self.constrained:
                     weight.assign(weight.constraint(weight.value))
         finally:
@@ -96,9 +98,20 @@ class Step:
         return results
 
     def compute_gradients(
-        self, x: np.ndarray, y: np.ndarray, weights: np.ndarray | None
+        self,
+        x: np.ndarray,
+        y: np.ndarray,
+        weights: np.ndarray | None,
+        row_gradients: dict[Variable, RowGradient] | None = None,
     ) -> list[float]:
-        """Write the gradients of a batch to the store, and return the loss and the metrics."""
+        """Write the gradients of a batch to the store, and return the loss and the metrics.
+
+        Parameters
+        ----------
+        row_gradients : dict, optional
+            Where gradients go that have few rows, in place of the store; see
+            `Context.add_rows`. Default: all go to the store.
+        """
         self.store.claim()
         self.workspace.begin(x.shape)
         ctx = Context(
@@ -106,6 +119,7 @@ class Step:
             gradients=self.store.gradients,
             workspace=self.workspace,
             random=self.random,
+            row_gradients=row_gradients,
         )
         y_pred, residual = self.model.propagate(x, ctx)
         loss, share = self._loss(y, y_pred, weights, ctx)

@@ -347,11 +347,59 @@ def test_a_copy_has_weights_of_its_own(again):
 # Masks, penalties and checks on the way
 
 
-def test_a_mask_is_refused_by_a_layer_that_does_not_support_it():
-    with pytest.raises(
-        TypeError, match=r"'double_1' \(Double\) does not support masking.*\(1, 3\)"
-    ):
-        Double()(np.ones((1, 3, 2)), mask=np.ones((1, 3), bool))
+def test_a_mask_ends_at_a_layer_that_does_not_support_it():
+    # Keras 2.2.4 raises TypeError.
+    layer, x, mask = Double(), np.ones((1, 3, 2)), np.ones((1, 3), bool)
+    message = (
+        r"Layer 'double_1' \(Double\) does not support masking: the mask of shape \(1, 3\) ends "
+        r"here, and steps that were masked count again .* set its supports_masking to True"
+    )
+    with pytest.warns(UserWarning, match=message):
+        layer(x, mask=mask)
+    ctx = Context(mask=mask)
+    layer.propagate(x, ctx)  # a second warning would be an error
+    assert ctx.mask is None
+    with pytest.warns(UserWarning, match="'double_2'"):
+        Double()(x, mask=mask)
+
+
+def test_support_of_masking_can_be_set_on_a_layer():
+    layer = Double()
+    layer.supports_masking = True
+    assert layer.compute_mask(np.ones((1, 3, 2)), "mask") == "mask"
+
+
+def test_a_call_checks_and_converts_its_mask():
+    class Masked(Layer):
+        supports_masking = True
+
+        def forward(self, x, ctx):
+            assert ctx.mask.dtype == bool
+            return x * ctx.mask[..., np.newaxis], None
+
+    x = np.ones((1, 2, 1))
+    assert Masked()(x, mask=[[1, 0]]).tolist() == [[[1.0], [0.0]]]
+    message = r"'masked_2' \(Masked\): a mask has a row for each sample.* \(2, 2\) .* \(1, 2, 1\)"
+    with pytest.raises(ValueError, match=message):
+        Masked()(x, mask=np.ones((2, 2)))
+    with pytest.raises(ValueError, match=r"mask of shape \(\)"):
+        Masked()(x, mask=True)
+
+
+def test_a_layer_may_set_the_mask_in_its_forward_pass():
+    class Ends(Double):
+        sets_mask = True
+
+        def forward(self, x, ctx):
+            ctx.mask = None
+            return 2 * x, None
+
+        def compute_mask(self, inputs, mask=None):
+            raise AssertionError("not asked")
+
+    ctx = Context(mask=np.ones((1, 3), bool))
+    Ends().propagate(np.ones((1, 3)), ctx)
+    assert ctx.mask is None
 
 
 def test_a_mask_is_handed_on_by_a_layer_that_supports_it():
@@ -385,6 +433,103 @@ def test_checks_for_nan_name_the_layer_and_the_place():
         layer.backpropagate(np.full((1, 1), np.nan), None, Context())
     K.set_check_numerics(False)
     assert Double()(x)[1, 2] == np.inf
+
+
+# Several outputs
+
+
+class Halves(Layer):
+    """Two outputs: the features twice and three times."""
+
+    supports_masking = True
+    extra = 0
+
+    def forward(self, x, ctx):
+        return [2 * x, 3 * x[:, :1]] + [x] * self.extra, None
+
+    def backward(self, dy, residual, ctx):
+        first, second = dy
+        dx = 2 * first
+        dx[:, :1] += 3 * second
+        return dx
+
+    def compute_output_shape(self, input_shape):
+        return [input_shape, [input_shape[0], 1]]
+
+
+def test_several_outputs_come_as_a_list():
+    layer = Halves()
+    first, second = layer([[1.0, 2.0]])
+    assert first.tolist() == [[2.0, 4.0]]
+    assert second.tolist() == [[3.0]]
+    assert layer.output_shape == [(None, 2), (None, 1)]
+    assert layer.ensure_built((7, 2)) == [(7, 2), (7, 1)]
+    ctx = Context()
+    _, residual = layer.propagate(np.ones((1, 2)), ctx)
+    dx = layer.backpropagate([np.ones((1, 2)), np.ones((1, 1))], residual, ctx)
+    assert dx.tolist() == [[5.0, 2.0]]
+
+
+def test_activity_penalty_of_several_outputs_is_the_sum():
+    # As in Keras 2.2.4.
+    layer = Halves()
+    layer.activity_regularizer = regularizers.L1L2(l2=0.5)
+    ctx = Context()
+    _, residual = layer.propagate(np.array([[1.0, 2.0]]), ctx)
+    assert ctx.loss == 0.5 * (4 + 16 + 9)
+    dx = layer.backpropagate([np.zeros((1, 2)), np.zeros((1, 1))], residual, ctx)
+    assert dx.tolist() == [[2 * 2 + 3 * 3, 2 * 4]]
+
+
+def test_several_outputs_are_checked_one_by_one():
+    layer = built(Halves(name="halves"))
+    layer.extra = 1
+    message = (
+        r"\(1, 3\) into \[\(1, 3\), \(1, 1\), \(1, 3\)\], but compute_output_shape promises \["
+    )
+    with pytest.raises(ValueError, match=message):
+        layer(np.ones((1, 3)))
+    layer.forward = lambda x, ctx: ([x, x], None)
+    with pytest.raises(ValueError, match=r"into \[\(1, 3\), \(1, 3\)\], but"):
+        layer(np.ones((1, 3)))
+    single = built(Double())
+    for outputs in (1, 2):
+        single.forward = lambda x, ctx, n=outputs: ([x] * n, None)
+        with pytest.raises(ValueError, match=r"into \[\(1, 3\).*\], but .* promises \(1, 3\)"):
+            single(np.ones((1, 3)))
+    several = built(Halves())
+    several.forward = lambda x, ctx: (x, None)
+    with pytest.raises(ValueError, match=r"into \(1, 3\), but .* promises \[\(1, 3\), \(1, 1\)\]"):
+        several(np.ones((1, 3)))
+
+
+class NanInSecond(Halves):
+    def forward(self, x, ctx):
+        return [x, np.full((len(x), 1), np.nan)], None
+
+
+def test_checks_for_nan_look_at_all_outputs():
+    K.set_check_numerics(True)
+    with pytest.raises(
+        FloatingPointError, match=r"'halves_1'.* output of shape \(1, 1\) holds nan"
+    ):
+        built(NanInSecond(name="halves_1"))(np.ones((1, 3)))
+    dy = [np.ones((1, 3)), np.full((1, 1), np.inf)]
+    with pytest.raises(FloatingPointError, match=r"gradient by the output of shape \(1, 1\)"):
+        built(Halves()).backpropagate(dy, None, Context())
+
+
+def test_a_stack_refuses_several_outputs():
+    message = (
+        r"'halves_1' \(Halves\) has 2 outputs, of shapes \[\(None, 3\), \(None, 1\)\].* single"
+    )
+    with pytest.raises(ValueError, match=message):
+        Sequential([Halves(input_shape=(3,))])
+    with pytest.raises(ValueError, match=r"'halves_2' \(Halves\) has 2 outputs"):
+        Sequential([Halves(), Double()]).predict(np.ones((1, 3)))
+    known = built(Halves(name="known"))
+    with pytest.raises(ValueError, match=r"'known' \(Halves\) has 2 outputs"):
+        Sequential([Double(input_shape=(3,)), known])
 
 
 # InputLayer and Input
@@ -435,3 +580,10 @@ def test_input_hands_a_mask_on():
 def test_input_error(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_advice_about_a_missing_axis_of_sequences():
+    from minikeras.layers import LSTM
+
+    with pytest.raises(ValueError, match=r"write input_shape=\(steps, 1\)"):
+        LSTM(3)(np.zeros((2, 4)))

@@ -3,7 +3,7 @@ import pytest
 
 from minikeras import backend as K
 from minikeras.backend import Variable
-from minikeras.engine import Context, Workspace
+from minikeras.engine import Context, Workspace, context
 
 # Workspace
 
@@ -136,6 +136,98 @@ def test_gradients_of_a_variable_used_several_times_are_added():
         ctx.add_gradient(variable, np.array([factor, 2 * factor]))
     ctx.finish_gradients()
     assert target.tolist() == [111.0, 222.0]
+
+
+def test_any_number_of_requests_takes_one_array_more():
+    variable, other = Variable(np.zeros(3, "float32")), Variable(np.zeros(2))
+    parts = np.random.default_rng(0).standard_normal((50, 3)).astype("float32")
+    targets = {variable: np.full(3, np.nan, "float32"), other: np.full(2, np.nan)}
+    workspace, made = Workspace(), []
+    for _ in range(2):
+        workspace.begin("train")
+        ctx = Context(gradients=targets, workspace=workspace)
+        given = set()
+        for part in parts:
+            ctx.gradient(other)[...] = part[:2]
+            target = ctx.gradient(variable)
+            target[...] = part
+            given.add(id(target))
+        ctx.finish_gradients()
+        made.append(workspace._next)
+        assert len(given) == 2
+        total = parts[0].copy()
+        for part in parts[1:]:
+            total += part
+        assert np.array_equal(targets[variable], total)  # in the order of the requests
+        np.testing.assert_allclose(targets[other], parts[:, :2].sum(axis=0, dtype=float))
+    assert made == [2, 2]
+
+
+# Gradients by rows
+
+
+def rows_of(*numbers, start=1.0):
+    return np.array(numbers), start + np.arange(2.0 * len(numbers)).reshape(-1, 2)
+
+
+def table(**kwargs):
+    return Variable(np.zeros((5, 2)), **kwargs)
+
+
+@pytest.fixture
+def no_limit(monkeypatch):
+    monkeypatch.setattr(context, "ROWS_FROM", 0)
+
+
+def test_rows_are_written_out_where_the_pass_knows_nothing_of_them(no_limit):
+    variable, target = table(), np.full((5, 2), np.nan)
+    ctx = Context(gradients={variable: target})
+    ctx.add_rows(variable, *rows_of(1, 3))
+    ctx.add_rows(table(), *rows_of(1, 3))  # not wanted
+    ctx.finish_gradients()
+    assert target.tolist() == [[0, 0], [1, 2], [0, 0], [3, 4], [0, 0]]
+
+
+def test_rows_are_kept_where_they_may_be(no_limit):
+    variable, target, kept = table(), np.full((5, 2), np.nan), {}
+    ctx = Context(gradients={variable: target}, row_gradients=kept)
+    rows, values = rows_of(1, 3)
+    ctx.add_rows(variable, rows, values)
+    ctx.finish_gradients()
+    assert np.isnan(target).all()
+    assert list(kept) == [variable]
+    assert kept[variable].rows is rows
+    assert kept[variable].values is values
+
+
+@pytest.mark.parametrize("reason", ["small", "regularizer"])
+def test_rows_are_written_out_where_the_whole_is_needed(reason, monkeypatch):
+    monkeypatch.setattr(context, "ROWS_FROM", 11 if reason == "small" else 0)
+    variable = table(regularizer=abs if reason == "regularizer" else None)
+    target, kept = np.full((5, 2), np.nan), {}
+    Context(gradients={variable: target}, row_gradients=kept).add_rows(variable, *rows_of(4))
+    assert kept == {}
+    assert target.tolist() == [[0, 0]] * 4 + [[1, 2]]
+
+
+@pytest.mark.parametrize("order", ["rrr", "rrw", "rwr", "wrr", "wwr", "wrw", "rww"])
+@pytest.mark.parametrize("may_keep", [False, True])
+def test_rows_and_whole_gradients_add_up(order, may_keep, no_limit):
+    variable, target = table(), np.full((5, 2), np.nan)
+    kept = {} if may_keep else None
+    ctx = Context(gradients={variable: target}, row_gradients=kept)
+    expected = np.zeros((5, 2))
+    for number, form in enumerate(order):
+        rows, values = rows_of(1, 2 + number, start=10.0**number)
+        if form == "r":
+            ctx.add_rows(variable, rows, values)
+            expected[rows] += values
+        else:
+            ctx.gradient(variable)[...] = 7.0**number
+            expected += 7.0**number
+    ctx.finish_gradients()
+    assert not kept
+    np.testing.assert_allclose(target, expected)
 
 
 def test_a_gradient_that_nobody_writes_is_zero():

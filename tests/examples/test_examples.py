@@ -43,7 +43,7 @@ def run(tmp_path):
 
 
 def number_after(label, output):
-    return float(re.search(rf"^{label}: ([\d.]+)$", output, re.MULTILINE)[1])
+    return float(re.search(rf"^{label}: ([\d.e-]+)$", output, re.MULTILINE)[1])
 
 
 def test_every_example_is_in_the_readme():
@@ -118,3 +118,89 @@ def test_vgg_like_learns_from_a_few_pictures(run):
 def test_vgg_like_refuses_pictures_smaller_than_a_digit(run):
     with pytest.raises(AssertionError, match="the digits have 28 pixels, got 20"):
         run("vgg_like.py", "--size", "20")
+
+
+def test_imdb_lstm_learns_from_the_bundled_prose(run):
+    arguments = ["--samples", "1600", "--epochs", "1", "--seed", "1"]
+    output = run("imdb_lstm.py", *arguments)
+
+    assert "by Jane Austen, Arthur Conan Doyle," in output
+    assert "3684 texts to train on, 916 to test on" in output
+    assert "--data full" in output
+    assert "Train on 1600 samples, validate on 916 samples" in output
+    assert number_after("Test accuracy", output) > 0.35
+
+
+def test_imdb_lstm_takes_the_cache_if_there_is_one(run, tmp_path):
+    cache = tmp_path / "keras" / "datasets"
+    cache.mkdir(parents=True)
+    reviews = {}
+    for part, count in (("train", 64), ("test", 32)):
+        reviews[f"x_{part}"] = np.fromiter(([5, i + 1] for i in range(count)), object, count)
+        reviews[f"y_{part}"] = np.arange(count) % 2
+    np.savez(cache / "imdb.npz", **reviews)
+    output = run("imdb_lstm.py", "--epochs", "1")
+
+    assert f"from {cache / 'imdb.npz'}: 64 texts to train on, 32 to test on" in output
+    assert "--data full" not in output
+    assert 0 <= number_after("Test accuracy", output) <= 1
+
+
+def test_lstm_stateful_remembers_what_it_is_not_shown(run):
+    output = run("lstm_stateful.py", "--samples", "500", "--epochs", "6", "--seed", "1")
+
+    assert "400 samples to train on, 100 to test on" in output
+    assert "shows 1 of the 2 numbers" in output
+    # 0.029 is the least error without memory.
+    assert number_after("Error with state", output) < 0.015
+    assert 0.02 < number_after("Error without state", output) < 0.04
+
+
+def test_lstm_stateful_shows_several_numbers_at_once(run):
+    arguments = ["--samples", "60", "--epochs", "1", "--window", "2", "--ahead", "3"]
+    output = run("lstm_stateful.py", *arguments)
+
+    assert "shows 3 of the 2 numbers" in output
+    assert 0 < number_after("Error without state", output) < 0.1
+
+
+def test_lstm_text_generation_writes_after_each_epoch(run):
+    arguments = ["--letters", "6000", "--epochs", "2", "--write", "30", "--seed", "1"]
+    output = run("lstm_text_generation.py", *arguments, "--author", "Mark Twain")
+
+    assert "Mark Twain, from the prose that comes with minikeras: 379598 letters" in output
+    assert "1987 samples to train on" in output
+    written = re.findall(r"^Diversity ([\d.]+), from .*:\n((?:.|\n){30})\n", output, re.MULTILINE)
+    assert [float(diversity) for diversity, _ in written] == [0.2, 0.5, 1.0, 1.2] * 2
+    assert len({text for _, text in written}) == 8
+    assert 0 < number_after("Training loss", output) < 3.1
+
+
+def test_lstm_text_generation_takes_the_cache_if_there_is_one(run, tmp_path):
+    cache = tmp_path / "keras" / "datasets"
+    cache.mkdir(parents=True)
+    (cache / "nietzsche.txt").write_text("Supposing that truth is a woman. " * 20, "utf-8")
+    output = run("lstm_text_generation.py", "--epochs", "1", "--write", "5")
+
+    assert f"Nietzsche, from {cache / 'nietzsche.txt'}: 660 letters, 15 different ones" in output
+    assert "--data full" not in output
+
+
+def test_addition_rnn_learns_and_shows_answers(run):
+    arguments = ["--digits", "2", "--questions", "2000", "--epochs", "3", "--seed", "1"]
+    output = run("addition_rnn.py", *arguments, "--batch-size", "32")
+
+    assert "1800 questions to train on, 200 to test on" in output
+    assert "Total params: 205,324" in output
+    shown = re.findall(
+        r"^ *(\d+)\+(\d+) = .{3} (?:right|wrong, it is (\d+) *)$", output, re.MULTILINE
+    )
+    assert len(shown) == 30
+    assert all(not answer or int(a) + int(b) == int(answer) for a, b, answer in shown)
+    assert number_after("Test accuracy", output) > 0.25
+    assert 0 <= number_after("Right answers", output) <= 1
+
+
+def test_addition_rnn_refuses_more_questions_than_there_are(run):
+    with pytest.raises(AssertionError, match="from 10 to 55 with 1 digits"):
+        run("addition_rnn.py", "--digits", "1", "--questions", "56")

@@ -39,6 +39,7 @@ def import_keras(site: str) -> Any:
 
     import tensorflow.compat.v1 as tf1
     from tensorflow.python.framework import ops
+    from tensorflow.python.ops import control_flow_ops
 
     tf1.disable_v2_behavior()
     # Variables of the old kind may be overwritten while a gradient still needs them.
@@ -49,6 +50,7 @@ def import_keras(site: str) -> Any:
     sys.modules["tensorflow"] = tf1
     ops._TensorLike = (tf1.Tensor, tf1.Variable, tf1.SparseTensor)
     ops.is_dense_tensor_like = lambda x: isinstance(x, (tf1.Tensor, tf1.Variable))
+    control_flow_ops.while_loop = tf1.while_loop
     # Keras gives it a tuple of tensors, and it takes one apart now.
     transposed = tf1.nn.atrous_conv2d_transpose
     tf1.nn.atrous_conv2d_transpose = lambda value, filters, output_shape, *rest: transposed(

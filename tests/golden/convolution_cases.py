@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from .configs import Config, Layers, layer
 from .layer_cases import L1, L1_L2, L2, MAX_NORM, MIN_MAX, NON_NEG, SMALL_L1_L2, UNIT_NORM
-from .oracle import Config, Layers, layer
 
 CASES: dict[str, Layers] = {}
 # Cases whose numbers and weights are -1, 0 and 1, so that values in a window tie.

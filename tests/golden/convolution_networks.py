@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from .configs import Config, Layers, layer
 from .layer_cases import SMALL_L1_L2
-from .oracle import Config, Layers, layer
 
 CASES: dict[str, Layers] = {}
 # What a case has other than SGD and mean squared error: `optimizer`, `loss`, `one_hot` targets;

@@ -6,6 +6,7 @@
 
 Every case has a random generator of its own, seeded by the case's name, so a run repeats its
 numbers, up to the last bit or two on another processor. README.md says what is in the files.
+recurrent.npz has a script of its own, generate_recurrent.py.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ import tensorflow as tf
 import tf_keras
 
 from . import oracle
+from .configs import random_for
 from .oracle import Arrays
 
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
@@ -92,7 +93,7 @@ def generate(report: list[str]) -> Arrays:
     """All cases."""
     arrays: Arrays = {}
     for name, (function, kwargs) in CASES.items():
-        rng = oracle.random_for(name)
+        rng = random_for(name)
         x = inputs(name, rng)
         dy = rng.normal(size=x.shape).astype(np.float32)
         y, dx = evaluate(tf_keras.activations.get(function), kwargs, x, dy)

@@ -8,6 +8,7 @@ import numpy as np
 import tf_keras
 
 from . import convolution_cases, convolution_networks, oracle
+from .configs import coarse, random_for
 from .convolution_networks import OPTIONS
 from .generate_layers import record
 from .oracle import Arrays
@@ -16,11 +17,6 @@ from .reader import pack
 CASES = {**convolution_cases.CASES, **convolution_networks.CASES}
 # Gradients of shared weights under a mean are small. So is what they show at a small rate.
 RATES = (0.5, 0.1, 0.02)
-
-
-def coarse(values: np.ndarray, parts: int = 8) -> np.ndarray:
-    """Round to few digits, which take less room in the file."""
-    return (np.round(values * parts) / parts).astype(np.float32)
 
 
 def trained(model: Any, start: list[np.ndarray], given: dict[str, Any]) -> dict[str, Any]:
@@ -37,7 +33,7 @@ def trained(model: Any, start: list[np.ndarray], given: dict[str, Any]) -> dict[
 def network_case(name: str) -> Arrays:
     """One network and its five steps."""
     layers, options = CASES[name], OPTIONS.get(name, {})
-    rng = oracle.random_for(name)
+    rng = random_for(name)
     tf_keras.backend.set_image_data_format(options.get("image_data_format", "channels_last"))
     model = oracle.build_model(layers)
     start = oracle.random_weights(model, rng)

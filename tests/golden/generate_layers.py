@@ -9,6 +9,7 @@ import tf_keras
 
 from . import oracle
 from .batch_norm_2_2_4 import MovingStatistics
+from .configs import Config, random_for
 from .layer_cases import CASES
 from .oracle import Arrays
 
@@ -62,7 +63,7 @@ class NormalizationWatch:
 def network_case(name: str) -> Arrays:
     """One network: its output and, unless it is for inference only, five steps."""
     layers = CASES[name]
-    rng = oracle.random_for(name)
+    rng = random_for(name)
     first = layers[0]["config"]
     shape = (
         first["layers"][0]["config"]["input_shape"] if "layers" in first else (first["input_shape"])
@@ -84,7 +85,7 @@ def record(
     x: np.ndarray,
     y: np.ndarray,
     loss: str = "mean_squared_error",
-    optimizer: oracle.Config = oracle.SGD,
+    optimizer: Config = oracle.SGD,
 ) -> dict[str, Any]:
     """Train a network five steps, and return the parts of its case that come of it."""
     parts: dict[str, Any] = {}

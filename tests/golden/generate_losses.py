@@ -9,8 +9,9 @@ import tensorflow as tf
 import tf_keras
 
 from . import oracle
+from .configs import layer, random_for
 from .losses_2_2_4 import LOSSES
-from .oracle import Arrays, layer
+from .oracle import Arrays
 
 FEATURES = 3
 # case: loss, last activation, shape of the output without the batch, kind of targets
@@ -128,7 +129,7 @@ def sample_weights(name: str, shape: tuple[int, ...], rng: np.random.Generator) 
 def training_case(name: str, report: list[str]) -> Arrays:
     """Five steps of SGD under one loss, by tf-keras' loss and by 2.2.4's formula."""
     loss, activation, shape, kind = CASES[name]
-    rng = oracle.random_for(name)
+    rng = random_for(name)
     penalty = {"class_name": "L1L2", "config": {"l1": 0.0, "l2": 0.05}}
     extra = {"kernel_regularizer": penalty} if name.endswith("penalty") else {}
     layers = [
@@ -229,8 +230,8 @@ def function_case(name: str, loss: str, y_true: Any, y_pred: Any, report: list[s
     """One loss as a function, with its derivative; 2.2.4's formula where tf-keras differs."""
     y_true, y_pred = np.array(y_true, np.float32), np.array(y_pred, np.float32)
     theirs = tf_keras.losses.get(oracle.TF_KERAS_LOSS.get(loss, loss))
-    seen = evaluate(theirs, y_true, y_pred, oracle.random_for(name))
-    formula = evaluate(LOSSES[loss], y_true, y_pred, oracle.random_for(name))
+    seen = evaluate(theirs, y_true, y_pred, random_for(name))
+    formula = evaluate(LOSSES[loss], y_true, y_pred, random_for(name))
     for part, a, b in zip(("value", "", "derivative"), seen, formula, strict=True):
         if oracle.distance(a, b) > 1e-5:
             report.append(
@@ -258,7 +259,7 @@ def generate(report: list[str]) -> Arrays:
         arrays.update(training_case(name, report))
     for loss in LOSSES:
         for suffix, shape in (("2d", (4, 3)), ("3d", (2, 3, 3))):
-            rng = oracle.random_for(f"{loss}-{suffix}")
+            rng = random_for(f"{loss}-{suffix}")
             y_true = targets(TARGET_KIND[loss], shape, rng)
             y_pred = predictions(loss, shape, rng)
             arrays.update(function_case(f"{loss}-{suffix}", loss, y_true, y_pred, report))

@@ -10,6 +10,7 @@ import tensorflow as tf
 import tf_keras
 
 from . import oracle
+from .configs import random_for
 from .oracle import Arrays
 
 
@@ -35,7 +36,7 @@ def one_hot(labels: np.ndarray, classes: int) -> np.ndarray:
 
 def cases() -> dict[str, tuple[str, dict[str, Any], np.ndarray, np.ndarray]]:
     """case: metric, keyword arguments, y_true, y_pred."""
-    rng = oracle.random_for("metrics")
+    rng = random_for("metrics")
     labels, scores = rng.integers(0, 7, 12), rng.uniform(size=(12, 7))
     steps, step_scores = rng.integers(0, 4, (3, 4)), rng.uniform(size=(3, 4, 4))
     ties = np.array([[1, 1, 1, 0, 0], [3, 2, 1, 1, 1], [0, 0, 0, 0, 0], [1, 2, 3, 4, 5]])

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from . import oracle
+from .configs import Config, layer, random_for
 from .optimizers_2_2_4 import RULES, Optimizer
-from .oracle import Arrays, layer
+from .oracle import Arrays
 
 LAYERS = [layer("Dense", units=4, activation="tanh", input_shape=[3]), layer("Dense", units=2)]
 
@@ -60,7 +61,7 @@ def loss_and_gradients(
 
 
 def by_formula(
-    optimizer: oracle.Config, weights: list[np.ndarray], x: np.ndarray, y: np.ndarray
+    optimizer: Config, weights: list[np.ndarray], x: np.ndarray, y: np.ndarray
 ) -> tuple[list[np.ndarray], list[float], Optimizer]:
     """Five steps by 2.2.4's rule, all in float64."""
     weights = [w.astype(np.float64) for w in weights]
@@ -73,7 +74,7 @@ def by_formula(
     return weights, losses, rule
 
 
-def tf_keras_slots(optimizer: oracle.Config, theirs: Any, rule: Optimizer) -> float:
+def tf_keras_slots(optimizer: Config, theirs: Any, rule: Optimizer) -> float:
     """Distance of tf-keras' slots from the rule's, where tf-keras has them; NaN where not."""
     slots = [np.asarray(value) for value in theirs.get_weights()[1:]]
     if optimizer["class_name"] == "Nadam":
@@ -86,7 +87,7 @@ def tf_keras_slots(optimizer: oracle.Config, theirs: Any, rule: Optimizer) -> fl
 
 def generate(report: list[str]) -> Arrays:
     """All cases; adds a line to `report` for each disagreement."""
-    rng = oracle.random_for("optimizers")
+    rng = random_for("optimizers")
     x = rng.normal(size=(oracle.BATCH, 3)).astype(np.float32)
     y = (3 * rng.normal(size=(oracle.BATCH, 2))).astype(np.float32)
     start = oracle.random_weights(oracle.build_model(LAYERS), rng)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .oracle import Layers, layer
+from .configs import Layers, layer
 
 L1: Any = {"class_name": "L1L2", "config": {"l1": 0.02, "l2": 0.0}}
 L2: Any = {"class_name": "L1L2", "config": {"l1": 0.0, "l2": 0.05}}

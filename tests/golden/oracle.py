@@ -9,7 +9,6 @@ from __future__ import annotations
 import copy
 import json
 import math
-import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -18,26 +17,15 @@ import tensorflow as tf
 import tf_keras
 
 from . import tf_keras_layers
+from .configs import Config, Layers, layer
 
 STEPS = 5
 BATCH = 8
 Arrays = dict[str, np.ndarray]
-Layers = list[dict[str, Any]]
-Config = dict[str, Any]
 
-SGD: Config = {"class_name": "SGD", "config": {"lr": 0.1}}
+SGD = layer("SGD", lr=0.1)
 # Names that tf-keras dropped.
 TF_KERAS_LOSS = {"cosine_proximity": "cosine_similarity", "logcosh": "log_cosh"}
-
-
-def random_for(name: str) -> np.random.Generator:
-    """A generator of the case's own, so that a new case does not change its neighbours."""
-    return np.random.default_rng(zlib.crc32(name.encode()))
-
-
-def layer(class_name: str, **config: Any) -> Config:
-    """One entry of a config list."""
-    return {"class_name": class_name, "config": config}
 
 
 def distance(actual: Any, expected: Any) -> float:

@@ -132,6 +132,11 @@ def iter_functions(path: str | Path) -> Iterator[FunctionCase]:
         yield FunctionCase(name, function, json.loads(str(group.pop("kwargs", "{}"))), group)
 
 
+def arrays_under(group: Group, key: str) -> list[np.ndarray]:
+    """The list of arrays that a group holds as `key/0`, `key/1`, ..."""
+    return _pop_list(dict(group), key)
+
+
 def _text(array: np.ndarray | None) -> str | None:
     return None if array is None else str(array)
 

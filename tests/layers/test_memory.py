@@ -13,7 +13,26 @@ from minikeras.ops.blas import one_thread
 IMAGES = (64, 64, 64, 8)  # 8 MiB in float32
 LIMIT = 5 * 2**20  # intermediate results for blocks of up to 1 MiB, in each of two threads
 
+SEQUENCES = (128, 128, 100)  # 6 MiB: batch, steps, features
+
+RECURRENT = {
+    "Bidirectional": lambda: layers.Bidirectional(
+        layers.LSTM(100, return_sequences=True), merge_mode="sum"
+    ),
+    "GRU": lambda: layers.GRU(100, return_sequences=True),
+    "GRU reset_after": lambda: layers.GRU(100, reset_after=True, return_sequences=True),
+    "LSTM": lambda: layers.LSTM(100, return_sequences=True),
+    "LSTM dropout": lambda: layers.LSTM(
+        100, return_sequences=True, dropout=0.2, recurrent_dropout=0.2
+    ),
+    "RNN of cells": lambda: layers.RNN(
+        [layers.LSTMCell(100), layers.GRUCell(100)], return_sequences=True
+    ),
+    "SimpleRNN": lambda: layers.SimpleRNN(100, return_sequences=True),
+    "TimeDistributed": lambda: layers.TimeDistributed(layers.Dense(100)),
+}
 LAYERS = {
+    **RECURRENT,
     "Activation relu": lambda: layers.Activation("relu"),
     "Activation softmax": lambda: layers.Activation("softmax"),
     "Activation tanh": lambda: layers.Activation("tanh"),
@@ -69,10 +88,11 @@ SMALL_OUTPUT = (*VIEWS, "Cropping2D", "GlobalAveragePooling2D", "GlobalMaxPoolin
 
 
 class Trial:
-    """Passes through a layer, forward and backward, on a batch of images."""
+    """Passes through a layer, forward and backward, on a batch of images or sequences."""
 
     def __init__(self, name):
-        shape = (SAMPLES.get(name, IMAGES[0]), *IMAGES[1:])
+        images = (SAMPLES.get(name, IMAGES[0]), *IMAGES[1:])
+        shape = SEQUENCES if name in RECURRENT else images
         self.layer = LAYERS[name]()
         self.layer.ensure_built((None, *shape[1:]))
         self.x = np.random.default_rng(0).standard_normal(shape, "float32")

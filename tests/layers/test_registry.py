@@ -124,6 +124,87 @@ for name in ("ZeroPadding1D", "Cropping1D"):
     }
 ARGUMENTS["UpSampling1D"] = {"size": 3}
 
+CELL = {
+    "units": 3,
+    "activation": "relu",
+    "use_bias": False,
+    "recurrent_initializer": "ones",
+    "bias_initializer": "ones",
+    "recurrent_regularizer": "l1",
+    "bias_regularizer": "l2",
+    "recurrent_constraint": "non_neg",
+    "bias_constraint": "unit_norm",
+    "dropout": 0.25,
+    "recurrent_dropout": 0.5,
+    **KERNEL,
+}
+GATED = {"recurrent_activation": "sigmoid", "implementation": 2}
+RECURRENT = {
+    "return_sequences": True,
+    "return_state": True,
+    "go_backwards": True,
+    "stateful": True,
+    "unroll": True,
+}
+for name, own in (
+    ("SimpleRNN", {}),
+    ("GRU", {**GATED, "reset_after": True}),
+    ("LSTM", {**GATED, "unit_forget_bias": False}),
+):
+    ARGUMENTS[f"{name}Cell"] = {**CELL, **own}
+    ARGUMENTS[name] = {**CELL, **own, **RECURRENT, "activity_regularizer": "l1_l2"}
+CUDNN = ("activation", "use_bias", "dropout", "recurrent_dropout", "unroll")
+CUDNN += ("recurrent_activation", "implementation", "reset_after")
+for name in ("GRU", "LSTM"):
+    ARGUMENTS[f"CuDNN{name}"] = {k: v for k, v in ARGUMENTS[name].items() if k not in CUDNN}
+UNITS = {"class_name": "LSTMCell", "config": {"units": 2}}
+CONV_CELL = {
+    "filters": 3,
+    "kernel_size": [3, 3],
+    "strides": [2, 2],
+    "padding": "same",
+    "data_format": "channels_first",
+    "recurrent_activation": "sigmoid",
+    "unit_forget_bias": False,
+    **{key: value for key, value in CELL.items() if key != "units"},
+}
+ARGUMENTS |= {
+    "Bidirectional": {
+        "layer": {"class_name": "LSTM", "config": {"units": 2}},
+        "merge_mode": "sum",
+    },
+    "ConvLSTM2D": {
+        **CONV_CELL,
+        "activity_regularizer": "l1_l2",
+        **{key: value for key, value in RECURRENT.items() if key not in ("unroll", "return_state")},
+    },
+    "ConvLSTM2DCell": CONV_CELL,
+    "ConvRNN2D": {
+        "cell": {"class_name": "ConvLSTM2DCell", "config": {"filters": 2, "kernel_size": 3}},
+        "return_sequences": True,
+        "go_backwards": True,
+        "stateful": True,
+    },
+    "Embedding": {
+        "input_dim": 5,
+        "output_dim": 3,
+        "embeddings_initializer": "ones",
+        "embeddings_regularizer": "l1",
+        "activity_regularizer": "l1_l2",
+        "embeddings_constraint": "non_neg",
+        "mask_zero": True,
+        "input_length": 4,
+    },
+    "Masking": {"mask_value": 0.5},
+    "RNN": {"cell": UNITS, **RECURRENT},
+    "StackedRNNCells": {"cells": [UNITS, UNITS]},
+    "TimeDistributed": {"layer": {"class_name": "Dense", "config": {"units": 2}}},
+}
+# Arguments that are layers themselves.
+LAYERS = ("cell", "cells", "layer")
+# What only other classes are made of.
+BASES = {"Cell", "Wrapper"}
+
 # Other names, and what each stands for.
 ALIASES = {
     "Convolution1D": "Conv1D",
@@ -150,6 +231,8 @@ MODULES = {
             name
             for name in ARGUMENTS
             if name.startswith(("Conv", "Sep", "Depth", "Zero", "Crop", "UpS"))
+            and "LSTM" not in name
+            and "RNN" not in name
         ),
         *(name for name in ALIASES if "onv" in name),
     ],
@@ -161,6 +244,7 @@ MODULES = {
         "Dense",
         "Dropout",
         "Flatten",
+        "Masking",
         "Permute",
         "RepeatVector",
         "Reshape",
@@ -171,6 +255,20 @@ MODULES = {
     "advanced_activations": ["ELU", "LeakyReLU", "PReLU", "ReLU", "Softmax", "ThresholdedReLU"],
     "noise": ["AlphaDropout", "GaussianDropout", "GaussianNoise"],
     "normalization": ["BatchNormalization"],
+    "embeddings": ["Embedding"],
+    "recurrent": [
+        "GRU",
+        "GRUCell",
+        "LSTM",
+        "LSTMCell",
+        "RNN",
+        "SimpleRNN",
+        "SimpleRNNCell",
+        "StackedRNNCells",
+    ],
+    "convolutional_recurrent": ["ConvLSTM2D", "ConvLSTM2DCell", "ConvRNN2D"],
+    "cudnn_recurrent": ["CuDNNGRU", "CuDNNLSTM"],
+    "wrappers": ["Bidirectional", "TimeDistributed", "Wrapper"],
 }
 
 
@@ -181,7 +279,7 @@ def exported():
         name: value
         for name, value in found.items()
         if isinstance(value, type) and issubclass(value, Layer) and value is not Layer
-        if name not in ALIASES
+        if name not in ALIASES and name not in BASES
     }
 
 
@@ -221,6 +319,10 @@ def test_no_argument_is_forgotten(name):
             rest = {k: v for k, v in ARGUMENTS[name].items() if k != key}
             default = layers.deserialize({"class_name": name, "config": rest})
             assert config[key] not in (None, default.get_config()[key])
+        elif key in LAYERS:
+            assert [entry["class_name"] for entry in np.atleast_1d(config[key])] == [
+                entry["class_name"] for entry in np.atleast_1d(value)
+            ]
         else:
             assert config[key] == value
 

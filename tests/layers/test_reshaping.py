@@ -169,10 +169,10 @@ def test_repeat_vector_error(make, message):
 
 
 @pytest.mark.parametrize("layer", [Flatten(), Reshape((6,)), Permute((2, 1))], ids=repr)
-def test_refuses_a_mask_it_can_not_hand_on(layer):
+def test_drops_a_mask_it_can_not_hand_on(layer):
     layer.ensure_built((None, 3, 2))
     ctx = Context(mask=np.ones((1, 3), bool))
-    with pytest.raises(TypeError, match="does not support masking"):
+    with pytest.warns(UserWarning, match="does not support masking"):
         layer.propagate(np.zeros((1, 3, 2), "float32"), ctx)
 
 

@@ -1,0 +1,529 @@
+"""`RNN`, which runs a cell over the time steps of a sequence, and stacks of cells."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from minikeras import regularizers
+from minikeras.engine import Context, InputSpec, Layer
+from minikeras.engine.input_spec import Shape
+from minikeras.layers.cell import Cell, States, run, run_backward
+
+
+class RNN(Layer):
+    """Run a cell over the time steps of a sequence.
+
+    Parameters
+    ----------
+    cell : Cell or list of Cell
+        What is done at each step. A list is stacked: each cell gets the output of the one before
+        (`StackedRNNCells`).
+    return_sequences : bool
+        Whether to return the outputs of all steps, not only the last one. Default False.
+    return_state : bool
+        Whether to return the final states as well. Default False. The layer then has several
+        outputs: it can be called on an array, but not be part of a Sequential.
+    go_backwards : bool
+        Whether to go from the last step to the first. The outputs are in the order in which
+        they are computed. Default False.
+    stateful : bool
+        Whether the final states of a batch are the initial ones of the next: sample `i` of a
+        batch follows sample `i` of the batch before, until `reset_states`. Default False.
+    unroll : bool
+        A matter of speed in Keras. Accepted; there is no graph to unroll here.
+    **kwargs
+        See `Layer`. ``input_length=n, input_dim=m`` stands for ``input_shape=(n, m)``.
+
+    Attributes
+    ----------
+    states : list of ndarray or None
+        Kept states of a stateful layer; None where the next batch starts from zero.
+
+    Notes
+    -----
+    Input ``(batch, steps, features)``, output ``(batch, units)`` or, with `return_sequences`,
+    ``(batch, steps, units)``. Samples may have a mask ``(batch, steps)``: at a masked step the
+    states stay what they are, and the output is that of the step before.
+
+    As in Keras, gradients stop at the initial states of a batch.
+
+    Examples
+    --------
+    >>> from minikeras.layers import LSTMCell
+    >>> layer = RNN([LSTMCell(4), LSTMCell(2)], return_sequences=True)
+    >>> layer(np.zeros((3, 5, 6))).shape
+    (3, 5, 2)
+    """
+
+    supports_masking = True
+
+    def __init__(
+        self,
+        cell: Any,
+        return_sequences: bool = False,
+        return_state: bool = False,
+        go_backwards: bool = False,
+        stateful: bool = False,
+        unroll: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.cell = _as_cell(cell, self)
+        if not self._dtype_given:
+            self.dtype = self.cell.dtype
+        elif self.dtype != self.cell.dtype:
+            raise ValueError(
+                f"{self._described()} was given dtype='{self.dtype}', but computes with the type "
+                f"of its cell, '{self.cell.dtype}'. Give the cell the dtype."
+            )
+        self.return_sequences = bool(return_sequences)
+        self.return_state = bool(return_state)
+        self.go_backwards = bool(go_backwards)
+        self.stateful = bool(stateful)
+        self.unroll = bool(unroll)
+        self._states: States | None = None
+        self.input_spec = InputSpec(ndim=3, names=("batch", "steps", "features"))
+
+    def build(self, input_shape: Shape) -> None:
+        """Make the weights of the cell."""
+        cell, step_shape = self.cell, _step_shape(input_shape)
+        if not cell.built:
+            cell.ensure_built(step_shape)
+            if not isinstance(cell, StackedRNNCells):
+                for weight in cell.weights:
+                    weight.name = weight.name.replace(cell.name, self.name, 1)
+        axes = {} if input_shape[-1] is None else {-1: input_shape[-1]}
+        self.input_spec = InputSpec(ndim=3, axes=axes, names=("batch", "steps", "features"))
+        self.built = True
+
+    def forward(self, x: np.ndarray, ctx: Context) -> tuple[Any, Any]:
+        """Run the cell over all steps."""
+        if x.shape[1] == 0:
+            raise ValueError(f"{self._described()}: the input of shape {x.shape} has no steps.")
+        steps, mask = x.swapaxes(0, 1), self._mask(x, ctx)
+        if self.go_backwards:
+            steps, mask = steps[::-1], None if mask is None else mask[::-1]
+        ctx.memo.pop(self.cell, None)  # each sequence has dropout of its own
+        states = self._initial_states(x, ctx)
+        y, states, residual = run(self.cell, steps, states, mask, ctx)
+        if self.stateful:
+            self._states = [state.copy() for state in states]
+        output = y.swapaxes(0, 1) if self.return_sequences else y[-1]
+        return [output, *states] if self.return_state else output, residual
+
+    def backward(self, dy: Any, residual: Any, ctx: Context) -> np.ndarray | None:
+        """Go back through all steps."""
+        dstates = None
+        if self.return_state:
+            dy, *dstates = dy
+        dys = dy.swapaxes(0, 1) if self.return_sequences else dy[np.newaxis]
+        dx, _ = run_backward(self.cell, dys, dstates, residual, ctx)
+        if dx is None:
+            return None
+        return (dx[::-1] if self.go_backwards else dx).swapaxes(0, 1)
+
+    def _mask(self, x: np.ndarray, ctx: Context) -> np.ndarray | None:
+        """Return the mask by steps, None if all steps of all samples count."""
+        mask = ctx.mask
+        if mask is None:
+            return None
+        if mask.shape != x.shape[:2]:
+            raise ValueError(
+                f"{self._described()}: the mask must have the shape (batch, steps), here "
+                f"{x.shape[:2]}, got {mask.shape}."
+            )
+        return None if mask.all() else mask.T
+
+    # States
+
+    def __call__(
+        self,
+        inputs: Any,
+        training: bool = False,
+        mask: np.ndarray | None = None,
+        initial_state: Any = None,
+        constants: None = None,
+    ) -> Any:
+        """Apply the layer to an array. See `Layer`.
+
+        Parameters
+        ----------
+        inputs : array_like, shape (batch, steps, features)
+            Or a list of that and the initial states.
+        training : bool
+            Default False.
+        mask : array_like of bool, shape (batch, steps), optional
+        initial_state : ndarray or list of ndarray, shape (batch, size), optional
+            One for each state of the cell. Default: what the layer keeps, or zeros.
+        constants : None
+            Not supported: give the cell what it needs as an attribute.
+        """
+        refuse_constants(constants, self)
+        inputs, initial_state = split_states(inputs, initial_state)
+        return self._call(inputs, training, mask, self.starting_from(initial_state, inputs))
+
+    def starting_from(self, states: Any, x: Any) -> dict[Any, Any]:
+        """Return what makes a pass over `x` start from given states; see ``Context.memo``."""
+        if states is None:
+            return {}
+        shape = np.shape(x)
+        self.ensure_built((None, *shape[1:]))
+        arrays = self._checked_states(states, "initial_state", _step_shape(shape))
+        if len(arrays[0]) != shape[0]:
+            raise ValueError(
+                f"{self._described()}: initial_state holds states of {len(arrays[0])} sequences, "
+                f"but the input of shape {shape} has {shape[0]}."
+            )
+        return {(self, "initial_state"): arrays}
+
+    def _initial_states(self, x: np.ndarray, ctx: Context) -> States:
+        given = ctx.memo.pop((self, "initial_state"), None)
+        if given is not None:
+            return given
+        if self._states is not None:
+            if len(self._states[0]) != len(x):
+                raise ValueError(
+                    f"{self._described()} is stateful and holds the states of "
+                    f"{len(self._states[0])} sequences, but got a batch of {len(x)}. Pass batches "
+                    "of one size, or call reset_states() to start new sequences."
+                )
+            return [state.astype(x.dtype, copy=False) for state in self._states]
+        shapes = self.cell.state_shapes(_step_shape(x.shape))
+        states = [ctx.empty((len(x), *shape[1:]), x.dtype) for shape in shapes]
+        for state in states:
+            state.fill(0)
+        return states
+
+    @property
+    def states(self) -> list[Any]:
+        """Copies of the kept states; None for each where nothing is kept."""
+        if self._states is None:
+            return [None] * len(_sizes(self.cell))
+        return [state.copy() for state in self._states]
+
+    @property
+    def state_batch_size(self) -> int | None:
+        """How many sequences the kept states are of; None if nothing is kept."""
+        return None if self._states is None else len(self._states[0])
+
+    def reset_states(self, states: Any = None) -> None:
+        """Let the next batch start from zero, or from given states.
+
+        Parameters
+        ----------
+        states : ndarray or list of ndarray, optional
+            Initial states of shape ``(batch, size)``, one for each state of the cell.
+
+        Raises
+        ------
+        AttributeError
+            If the layer is not stateful.
+        ValueError
+            If the states do not fit.
+        """
+        if not self.stateful:
+            raise AttributeError(
+                f"{self._described()} keeps no states: it was made without stateful=True."
+            )
+        if states is None:
+            self._states = None
+            return
+        shape = self.input_shape
+        arrays = self._checked_states(states, "reset_states", _step_shape(shape))
+        if shape[0] not in (None, len(arrays[0])):
+            raise ValueError(
+                f"{self._described()}: reset_states got states of {len(arrays[0])} sequences; the "
+                f"batch size is {shape[0]}."
+            )
+        self._states = arrays
+
+    def _checked_states(self, states: Any, where: str, step_shape: Shape) -> States:
+        given = list(states) if isinstance(states, (list, tuple)) else [states]
+        shapes = self.cell.state_shapes(step_shape)
+        arrays = [np.array(state, self.dtype) for state in given]
+        found = [array.shape for array in arrays]
+        batch = {size[0] if size else 0 for size in found}
+        fits = len(found) == len(shapes) and all(
+            have[1:] == want[1:] for have, want in zip(found, shapes, strict=True)
+        )
+        if not fits or len(batch) > 1:
+            wanted = ", ".join(str(("batch", *size[1:])).replace("'", "") for size in shapes)
+            raise ValueError(
+                f"{self._described()}: {where} expects {len(shapes)} states of shapes {wanted}; "
+                f"got {len(found)} of shapes {', '.join(map(str, found))}."
+            )
+        return arrays
+
+    # Shapes
+
+    def compute_output_shape(self, input_shape: Shape) -> Any:
+        """Return the shape of the output, with `return_state` as a list with those of states."""
+        batch, steps = input_shape[:2]
+        step_shape = _step_shape(input_shape)
+        output = self.cell.compute_output_shape(step_shape)[1:]
+        shape = (batch, steps, *output) if self.return_sequences else (batch, *output)
+        if not self.return_state:
+            return shape
+        return [shape, *((batch, *s[1:]) for s in self.cell.state_shapes(step_shape))]
+
+    def compute_mask(self, inputs: Any, mask: np.ndarray | None = None) -> Any:
+        """Return the mask if the output has steps."""
+        found = mask if self.return_sequences else None
+        if not self.return_state:
+            return found
+        return [found, *[None] * len(self.states)]
+
+    # Weights and configuration
+
+    @property
+    def trainable_weights(self) -> list:
+        """Those of the cell; none if the layer is frozen."""
+        return self.cell.trainable_weights if self.trainable else []
+
+    @property
+    def non_trainable_weights(self) -> list:
+        """Those of the cell; all of its weights if the layer is frozen."""
+        return self.cell.non_trainable_weights if self.trainable else self.cell.weights
+
+    def _ordered_weights(self) -> list:
+        return self.cell._ordered_weights()
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor arguments."""
+        return {
+            **super().get_config(),
+            **self._own_config(),
+            "cell": {"class_name": type(self.cell).__name__, "config": self.cell.get_config()},
+        }
+
+    def _own_config(self) -> dict[str, Any]:
+        names = ("return_sequences", "return_state", "go_backwards", "stateful", "unroll")
+        return {name: getattr(self, name) for name in names}
+
+    @classmethod
+    def from_config(
+        cls, config: dict[str, Any], custom_objects: Mapping[str, Any] | None = None
+    ) -> Layer:
+        """Make a layer from what `get_config` returned."""
+        from minikeras.layers import deserialize
+
+        config = dict(config)
+        return cls(deserialize(config.pop("cell"), custom_objects), **config)
+
+
+class UnitsRNN(RNN):
+    """An RNN over a cell of one kind: SimpleRNN, GRU or LSTM. Its configuration is flat."""
+
+    cell: Any
+    cell_class: Any
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor arguments."""
+        return {
+            **Layer.get_config(self),
+            **self._own_config(),
+            **self.cell.own_config(),
+            "activity_regularizer": regularizers.serialize(self.activity_regularizer),
+        }
+
+    @classmethod
+    def from_config(
+        cls, config: dict[str, Any], custom_objects: Mapping[str, Any] | None = None
+    ) -> Layer:
+        """Make a layer from what `get_config` returned."""
+        return cls(**config)
+
+
+def split_states(inputs: Any, initial_state: Any) -> tuple[Any, Any]:
+    """Take the initial states out of a list ``[x, *states]``."""
+    several = isinstance(inputs, (list, tuple)) and len(inputs) > 1
+    if not several or not all(isinstance(array, np.ndarray) for array in inputs):
+        return inputs, initial_state
+    if inputs[0].ndim <= inputs[1].ndim:  # a list of samples
+        return inputs, initial_state
+    if initial_state is not None:
+        raise ValueError("The initial states were given twice: in a list with the input.")
+    return inputs[0], list(inputs[1:])
+
+
+def refuse_constants(constants: Any, layer: Layer) -> None:
+    """Raise ValueError if `constants` are given."""
+    if constants is not None:
+        raise ValueError(
+            f"{layer._described()}: constants are not supported. Give the cell what it needs as "
+            "an attribute."
+        )
+
+
+def _step_shape(input_shape: Shape) -> Shape:
+    return (input_shape[0], *input_shape[2:])
+
+
+def _sizes(cell: Cell) -> Sequence[int]:
+    """Return the size of each state of a cell."""
+    sizes = cell.state_size
+    return sizes if isinstance(sizes, (list, tuple)) else (sizes,)
+
+
+def _as_cell(cell: Any, layer: Layer) -> Cell:
+    if isinstance(cell, (list, tuple)):
+        return StackedRNNCells(cell)
+    if not isinstance(cell, Cell) or not hasattr(cell, "state_size"):
+        hint = " Did you forget the parentheses?" if isinstance(cell, type) else ""
+        raise ValueError(
+            f"{layer._described()} takes a cell, such as LSTMCell(32), or a list of cells; got "
+            f"{cell!r}. A cell of your own is a subclass of minikeras.layers.Cell with state_size "
+            f"and step.{hint}"
+        )
+    return cell
+
+
+class StackedRNNCells(Cell):
+    """Several cells as one: each gets the output of the one before.
+
+    Parameters
+    ----------
+    cells : list of Cell
+        From the input to the output.
+    reverse_state_order : bool
+        Whether the states are listed from the last cell to the first. Default False.
+    **kwargs
+        See `Layer`.
+
+    Notes
+    -----
+    At a masked step each cell keeps its states, and the output is what it was before. (Keras 2.2.4
+    gives the state of the first cell there, later versions the output before, too.)
+
+    Examples
+    --------
+    >>> from minikeras.layers import GRUCell, LSTMCell
+    >>> StackedRNNCells([LSTMCell(4), GRUCell(3)]).state_size
+    (4, 4, 3)
+    """
+
+    def __init__(
+        self, cells: Sequence[Cell], reverse_state_order: bool = False, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        if not cells:
+            raise ValueError(f"{self._described()} needs at least one cell.")
+        self.cells = [_as_cell(cell, self) for cell in cells]
+        if not self._dtype_given:
+            self.dtype = self.cells[0].dtype
+        self.reverse_state_order = bool(reverse_state_order)
+
+    @property
+    def state_size(self) -> Any:
+        """The sizes of all states."""
+        return tuple(self._listed([_sizes(cell) for cell in self.cells]))
+
+    def build(self, input_shape: Shape) -> None:
+        """Build cell by cell."""
+        for cell in self.cells:
+            input_shape = cell.ensure_built(input_shape)
+        self.built = True
+
+    def state_shapes(self, input_shape: Shape) -> list[Shape]:
+        """Return the shapes of all states."""
+        shapes = []
+        for cell in self.cells:
+            shapes.append(cell.state_shapes(input_shape))
+            input_shape = cell.compute_output_shape(input_shape)
+        return self._listed(shapes)
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        """Return what the last cell returns."""
+        for cell in self.cells:
+            input_shape = cell.compute_output_shape(input_shape)
+        return input_shape
+
+    def _listed(self, parts: list[Any]) -> list[Any]:
+        """Put what belongs to the states of each cell into one list."""
+        parts = parts[::-1] if self.reverse_state_order else parts
+        return [entry for part in parts for entry in part]
+
+    def _dealt(self, states: list[Any]) -> list[list[Any]]:
+        """Undo `_listed`."""
+        left = iter(states)
+        cells = self.cells[::-1] if self.reverse_state_order else self.cells
+        parts = [[next(left) for _ in _sizes(cell)] for cell in cells]
+        return parts[::-1] if self.reverse_state_order else parts
+
+    def step(self, x: np.ndarray, states: States, ctx: Context) -> tuple[np.ndarray, States, Any]:
+        """Do one step of each cell in turn."""
+        found, residuals = [], []
+        for cell, own in zip(self.cells, self._dealt(states), strict=True):
+            x, new, residual = cell.step(x, own, ctx)
+            found.append(new)
+            residuals.append(residual)
+        return x, self._listed(found), residuals
+
+    def step_backward(
+        self, dy: np.ndarray, dstates: States, residual: Any, ctx: Context
+    ) -> tuple[np.ndarray, States]:
+        """Go back through one step of each cell."""
+        parts = self._dealt(dstates)
+        for k in range(len(self.cells) - 1, -1, -1):
+            dy, parts[k] = self.cells[k].step_backward(dy, parts[k], residual[k], ctx)
+        return dy, self._listed(parts)
+
+    def run(
+        self, x: np.ndarray, states: States, mask: np.ndarray | None, ctx: Context
+    ) -> tuple[np.ndarray, States, Any]:
+        """Run each cell over the whole sequence: the next one needs nothing but its outputs."""
+        found, residuals = [], []
+        for cell, own in zip(self.cells, self._dealt(states), strict=True):
+            x, new, residual = run(cell, x, own, mask, ctx)
+            found.append(new)
+            residuals.append(residual)
+        return x, self._listed(found), residuals
+
+    def run_backward(
+        self, dy: np.ndarray, dstates: States | None, residual: Any, ctx: Context
+    ) -> tuple[np.ndarray | None, States]:
+        """Go back cell by cell."""
+        parts: list[Any] = [None] * len(self.cells) if dstates is None else self._dealt(dstates)
+        wanted = ctx.needs_input_gradient
+        dx: np.ndarray | None = dy
+        for k in range(len(self.cells) - 1, -1, -1):
+            ctx.needs_input_gradient = wanted or k > 0
+            dx, parts[k] = run_backward(self.cells[k], dx, parts[k], residual[k], ctx)
+        ctx.needs_input_gradient = wanted
+        return dx, self._listed(parts)
+
+    # Weights and configuration
+
+    @property
+    def trainable_weights(self) -> list:
+        """Those of the cells, one after the other."""
+        return [w for c in self.cells for w in c.trainable_weights] if self.trainable else []
+
+    @property
+    def non_trainable_weights(self) -> list:
+        """Those of the cells; all weights if frozen."""
+        fixed = [w for cell in self.cells for w in cell.non_trainable_weights]
+        return fixed if self.trainable else [w for c in self.cells for w in c.weights]
+
+    def _ordered_weights(self) -> list:
+        return [w for cell in self.cells for w in cell._ordered_weights()]
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor arguments."""
+        cells = [{"class_name": type(c).__name__, "config": c.get_config()} for c in self.cells]
+        config = {**super().get_config(), "cells": cells}
+        return {**config, "reverse_state_order": True} if self.reverse_state_order else config
+
+    @classmethod
+    def from_config(
+        cls, config: dict[str, Any], custom_objects: Mapping[str, Any] | None = None
+    ) -> Layer:
+        """Make a stack from what `get_config` returned."""
+        from minikeras.layers import deserialize
+
+        config = dict(config)
+        cells: list[Any] = [deserialize(cell, custom_objects) for cell in config.pop("cells")]
+        return cls(cells, **config)

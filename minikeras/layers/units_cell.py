@@ -1,0 +1,374 @@
+"""`UnitsCell`: what SimpleRNNCell, GRUCell and LSTMCell have in common.
+
+Each of them says twice what it does. `step` and `step_backward` are one time step by the book,
+with any activation. `run` and `run_backward` go over a whole sequence by ops that do as much as
+they can outside of the time loop (`minikeras.ops.recurrent`), for activations whose derivative
+follows from their value. The tests hold one against the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from minikeras import activations, constraints, initializers, regularizers
+from minikeras.backend import Variable
+from minikeras.engine import Context
+from minikeras.engine.input_spec import Shape
+from minikeras.layers.arguments import fraction, known_size, positive_int
+from minikeras.layers.cell import Cell, States
+from minikeras.ops import recurrent as ops
+from minikeras.ops.blas import matmuls
+from minikeras.ops.noise import dropout_mask
+
+Masks = list[np.ndarray] | None
+
+# Activations for which there are ops: of the output, and of the gates.
+OUTPUTS: dict[Callable, ops.Squash] = {
+    activations.tanh: ops.TANH,
+    activations.relu: ops.RELU,
+    activations.linear: ops.LINEAR,
+}
+GATES: dict[Callable, ops.Squash] = {
+    **OUTPUTS,
+    activations.sigmoid: ops.SIGMOID,
+    activations.hard_sigmoid: ops.HARD_SIGMOID,
+}
+
+
+class UnitsCell(Cell):
+    """A cell with kernel, recurrent kernel and bias for each of its gates.
+
+    Parameters
+    ----------
+    units : int
+        Features of the output, greater than 0.
+    activation : str or callable, optional
+    use_bias : bool
+    kernel_initializer, recurrent_initializer, bias_initializer : str, dict or Initializer
+    kernel_regularizer, recurrent_regularizer, bias_regularizer : str, dict or Regularizer
+    kernel_constraint, recurrent_constraint, bias_constraint : str, dict or Constraint
+    dropout, recurrent_dropout : float
+    **kwargs
+        See `Layer`.
+    """
+
+    _sequence_methods = ("run", "run_backward", "_loop", "_loop_backward")
+    gates = 1
+    roll = 0  # see `minikeras.ops.recurrent`
+
+    #: What `get_config` returns besides a layer's own arguments.
+    arguments: tuple[str, ...] = (
+        "units",
+        "activation",
+        "use_bias",
+        "kernel_initializer",
+        "recurrent_initializer",
+        "bias_initializer",
+        "kernel_regularizer",
+        "recurrent_regularizer",
+        "bias_regularizer",
+        "kernel_constraint",
+        "recurrent_constraint",
+        "bias_constraint",
+        "dropout",
+        "recurrent_dropout",
+    )
+
+    def __init__(
+        self,
+        units: int,
+        activation: Any = "tanh",
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        recurrent_initializer: Any = "orthogonal",
+        bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        recurrent_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        recurrent_constraint: Any = None,
+        bias_constraint: Any = None,
+        dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.units = positive_int(units, "units", self)
+        self.activation = activations.get(activation)
+        self.use_bias = bool(use_bias)
+        self.kernel_initializer = initializers.get(kernel_initializer)
+        self.recurrent_initializer = initializers.get(recurrent_initializer)
+        self.bias_initializer = initializers.get(bias_initializer)
+        self.kernel_regularizer = regularizers.get(kernel_regularizer)
+        self.recurrent_regularizer = regularizers.get(recurrent_regularizer)
+        self.bias_regularizer = regularizers.get(bias_regularizer)
+        self.kernel_constraint = constraints.get(kernel_constraint)
+        self.recurrent_constraint = constraints.get(recurrent_constraint)
+        self.bias_constraint = constraints.get(bias_constraint)
+        self.dropout = fraction(dropout, "dropout", self)
+        self.recurrent_dropout = fraction(recurrent_dropout, "recurrent_dropout", self)
+        self.state_size: Any = self.units
+        self.output_size = self.units
+
+    def build(self, input_shape: Shape) -> None:
+        """Make kernel, recurrent kernel and bias."""
+        width = self.gates * self.units
+        self.kernel = self._weight("kernel", (known_size(input_shape, -1, self), width))
+        self.recurrent_kernel = self._weight("recurrent", (self.units, width), "recurrent_kernel")
+        self.bias: Variable | None = None
+        if self.use_bias:
+            self.bias = self._weight("bias", self._bias_shape())
+        self.built = True
+
+    def _bias_shape(self) -> tuple[int, ...]:
+        return (self.gates * self.units,)
+
+    def _weight(self, kind: str, shape: tuple[int, ...], name: str | None = None) -> Variable:
+        return self.add_weight(
+            name or kind,
+            shape,
+            initializer=self._initializer(kind),
+            regularizer=getattr(self, f"{kind}_regularizer"),
+            constraint=getattr(self, f"{kind}_constraint"),
+        )
+
+    def _initializer(self, kind: str) -> Any:
+        return getattr(self, f"{kind}_initializer")
+
+    # Dropout
+
+    def _patterns(self) -> int:
+        """Return how many patterns of dropout there are: one, or one for each gate."""
+        return 1
+
+    def dropout_masks(self, batch: int, features: int, ctx: Context) -> tuple[Masks, Masks]:
+        """Draw the patterns of dropout for one sequence; they are the same at each step.
+
+        Returns
+        -------
+        inputs : list of ndarray, shape (batch, features), or None
+            Factors of the input, once or for each gate.
+        states : list of ndarray, shape (batch, units), or None
+            Factors of the state on its way into the gates.
+        """
+
+        def draw(rate: float, columns: int) -> Masks:
+            if not ctx.training or rate == 0:
+                return None
+            masks = [ctx.empty((batch, columns), self.dtype) for _ in range(self._patterns())]
+            return [dropout_mask(ctx.generator, mask.shape, rate, out=mask) for mask in masks]
+
+        return draw(self.dropout, features), draw(self.recurrent_dropout, self.units)
+
+    def _masks(self, x: np.ndarray, ctx: Context) -> tuple[Masks, Masks]:
+        """Return the patterns of the sequence at work, drawn at its first step."""
+        if not ctx.training or not (self.dropout or self.recurrent_dropout):
+            return None, None
+        if self not in ctx.memo:
+            ctx.memo[self] = self.dropout_masks(len(x), x.shape[-1], ctx)
+        return ctx.memo[self]
+
+    # One step by the book
+
+    def _product(self, x: np.ndarray, weight: Variable, masks: Masks) -> np.ndarray:
+        """Compute ``x @ kernel`` for all gates, each with its own dropout if there is any."""
+        if masks is None:
+            return x @ weight.value
+        parts = np.split(weight.value, len(masks), axis=1)
+        return np.concatenate([(x * m) @ w for m, w in zip(masks, parts, strict=True)], axis=1)
+
+    def _product_backward(
+        self, dz: np.ndarray, x: np.ndarray, weight: Variable, masks: Masks, ctx: Context
+    ) -> np.ndarray:
+        """Write the gradient of the kernel, and return that of `x`."""
+        if masks is None:
+            ctx.add_gradient(weight, x.T @ dz)
+            return dz @ weight.value.T
+        kernels = np.split(weight.value, len(masks), axis=1)
+        parts = list(zip(np.split(dz, len(masks), axis=1), kernels, masks, strict=True))
+        ctx.add_gradient(weight, np.concatenate([(x * m).T @ d for d, _, m in parts], axis=1))
+        return sum((d @ w.T) * m for d, w, m in parts)
+
+    def _split(self, z: np.ndarray) -> list[np.ndarray]:
+        """Return the piece ``(batch, units)`` of each gate."""
+        return [z[:, k * self.units : (k + 1) * self.units] for k in range(self.gates)]
+
+    # A whole sequence by ops
+
+    def _squashes(self) -> tuple[ops.Squash, ...] | None:
+        """Return what the op does for the activations, None if it doesn't know one of them."""
+        found = OUTPUTS.get(self.activation)
+        return None if found is None else (found,)
+
+    def _loop(
+        self,
+        z: np.ndarray,
+        states: States,
+        squashes: Any,
+        mask: ops.Mask | None,
+        dropout: np.ndarray | None,
+        ctx: Context,
+    ) -> tuple[Any, np.ndarray, list[np.ndarray]]:
+        """Run the op; return its trace, the outputs and the final states, features first."""
+        raise NotImplementedError
+
+    def _loop_backward(
+        self,
+        dy: np.ndarray,
+        dstates: list[np.ndarray],
+        trace: Any,
+        squashes: Any,
+        mask: ops.Mask | None,
+        dropout: np.ndarray | None,
+        ctx: Context,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Run the op back; `dstates` are overwritten.
+
+        Return the gradient of `z` and, with the gates in Keras' order, that of the product of
+        state and recurrent kernel. Where this is added to `z`, the two are one array.
+        """
+        raise NotImplementedError
+
+    def _input_bias(self) -> np.ndarray | None:
+        """Return what is added to the projected input."""
+        return None if self.bias is None else self.bias.value
+
+    def _bias_gradient(self, dz: np.ndarray, dproduct: np.ndarray) -> np.ndarray:
+        """Return the gradient of the bias from those of the two products, as matrices."""
+        return np.add.reduce(dz, axis=0)
+
+    def _recurrent_products(
+        self,
+        dproduct: np.ndarray,
+        trace: Any,
+        rows: ops.Rows,
+        dropout: Masks,
+        out: np.ndarray,
+        ctx: Context,
+    ) -> list[Any]:
+        """Return the products that compute the gradient of the recurrent kernel."""
+        hidden = ops.hidden_rows(trace.h[:-1], rows, dropout, ctx.empty)
+        return ops.kernel_gradient(hidden, dproduct, out)
+
+    def run(
+        self, x: np.ndarray, states: States, mask: np.ndarray | None, ctx: Context
+    ) -> tuple[np.ndarray, States, Any]:
+        """Run over all steps. See `Cell.run`."""
+        squashes = self._squashes()
+        if squashes is None or (len(x) == 1 and not ctx.training):
+            y, states, residual = super().run(x, states, mask, ctx)
+            return y, states, (None, residual)
+        inputs, recurrent = self.dropout_masks(x.shape[1], x.shape[2], ctx)
+        kernel, bias = self.kernel.value, self._input_bias()
+        z = ops.project(x, kernel, bias, self.gates, self.roll, ctx.empty, inputs)
+        steps = None if mask is None else ops.Mask(mask)
+        dropout = ops.features_first(recurrent, self.gates, self.roll, ctx.empty)
+        trace, y, final = self._loop(z, states, squashes, steps, dropout, ctx)
+        residual = (trace, squashes, x, inputs, recurrent, steps, dropout)
+        return y.swapaxes(1, 2), [state.T for state in final], (residual, None)
+
+    def run_backward(
+        self, dy: np.ndarray, dstates: States | None, residual: Any, ctx: Context
+    ) -> tuple[np.ndarray | None, States]:
+        """Run back through all steps. See `Cell.run_backward`."""
+        fused, plain = residual
+        if fused is None:
+            return super().run_backward(dy, dstates, plain, ctx)
+        trace, squashes, x, inputs, recurrent, mask, dropout = fused
+        batch = dy.shape[1]
+        shapes = [(size, batch) for size in np.atleast_1d(self.state_size)]
+        gradients = [ctx.empty(shape, dy.dtype) for shape in shapes]
+        for k, gradient in enumerate(gradients):
+            gradient[...] = 0 if dstates is None else dstates[k].T
+        dz, dproduct = self._loop_backward(dy, gradients, trace, squashes, mask, dropout, ctx)
+        rows = [ops.Rows(x, ctx.empty, m) for m in inputs or [None]]
+        self._weight_gradients(dz, dproduct, trace, rows, recurrent, ctx)
+        dx = None
+        if ctx.needs_input_gradient:
+            dx = ops.input_gradient(dz, self.kernel.value, self.roll, ctx.empty, inputs)
+        return dx, [gradient.T for gradient in gradients]
+
+    def _weight_gradients(
+        self,
+        dz: np.ndarray,
+        dproduct: np.ndarray,
+        trace: Any,
+        rows: list[ops.Rows],
+        recurrent: Masks,
+        ctx: Context,
+    ) -> None:
+        """Write the gradients of the weights."""
+        matrix = inner = ops.unproject(dz, rows[0], self.roll, ctx.empty)
+        if dproduct is not dz:
+            inner = ops.unproject(dproduct, rows[0], 0, ctx.empty)
+        products = []
+        dkernel, drecurrent = ctx.gradient(self.kernel), ctx.gradient(self.recurrent_kernel)
+        if dkernel is not None:
+            products += ops.kernel_gradient([r.matrix for r in rows], matrix, dkernel)
+        if drecurrent is not None:
+            products += self._recurrent_products(inner, trace, rows[0], recurrent, drecurrent, ctx)
+        matmuls(products)
+        if self.bias is not None and ctx.wants(self.bias):
+            ctx.add_gradient(self.bias, self._bias_gradient(matrix, inner))
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor arguments."""
+        return {**super().get_config(), **self.own_config()}
+
+    def own_config(self) -> dict[str, Any]:
+        """Return the constructor arguments besides those that all layers have."""
+        return {name: serialized(name, getattr(self, name)) for name in self.arguments}
+
+
+_HOMES = {
+    "activation": activations,
+    "initializer": initializers,
+    "regularizer": regularizers,
+    "constraint": constraints,
+}
+
+
+def serialized(name: str, value: Any) -> Any:
+    """Return an argument as a configuration holds it; its name tells what it is."""
+    home: Any = _HOMES.get(name.rpartition("_")[2])
+    return value if home is None else home.serialize(value)
+
+
+def apply(function: Callable, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Apply an activation; return the result, and what `unapply` needs."""
+    pair = activations.forward_backward(function)
+    y = pair.forward(z, out=np.empty_like(z))
+    return y, z if pair.needs_input else y
+
+
+def unapply(function: Callable, dy: np.ndarray, kept: np.ndarray) -> np.ndarray:
+    """Go back through what `apply` did."""
+    pair = activations.forward_backward(function)
+    return pair.backward(dy, kept, out=np.empty(dy.shape, dy.dtype))
+
+
+def shares_with_cell(cls: type) -> type:
+    """Let a layer read and set the constructor arguments of its cell as its own."""
+    for name in cls.cell_class.arguments:  # type: ignore[attr-defined]
+        setattr(cls, name, _of_cell(name))
+    return cls
+
+
+def _of_cell(name: str) -> property:
+    def get(layer: Any) -> Any:
+        return getattr(layer.cell, name)
+
+    def set_(layer: Any, value: Any) -> None:
+        setattr(layer.cell, name, value)
+
+    return property(get, set_, doc=f"`{name}` of the cell.")
+
+
+def implementation_number(value: Any, cell: Cell) -> int:
+    """Check `implementation`; Keras 2.2 takes the 0 of old configurations for 1."""
+    if value not in (0, 1, 2) or isinstance(value, bool):
+        raise ValueError(f"{cell._described()}: implementation must be 1 or 2, got {value!r}.")
+    return int(value) or 1
