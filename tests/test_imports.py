@@ -121,14 +121,18 @@ def test_version_is_that_of_the_installed_package():
 PATHS = {
     "minikeras": "Input Sequential __version__ activations backend callbacks constraints "
     "datasets engine initializers layers losses metrics models objectives optimizers "
-    "regularizers utils",
+    "preprocessing regularizers utils",
     "minikeras.activations": "elu get hard_sigmoid linear relu selu sigmoid softmax softplus "
     "softsign tanh exponential",
     "minikeras.backend": "epsilon floatx image_data_format set_epsilon set_floatx "
     "set_image_data_format clear_session get_uid",
     "minikeras.callbacks": "Callback History",
     "minikeras.constraints": "MaxNorm MinMaxNorm NonNeg UnitNorm get max_norm non_neg unit_norm",
+    "minikeras.datasets.authors": "AUTHORS get_word_index load_data load_text",
+    "minikeras.datasets.imdb": "get_word_index load_data",
     "minikeras.datasets.mnist": "load_data",
+    "minikeras.preprocessing": "sequence",
+    "minikeras.preprocessing.sequence": "make_sampling_table pad_sequences skipgrams",
     "minikeras.engine": "InputSpec Layer Input",
     "minikeras.engine.base_layer": "InputSpec Layer",
     "minikeras.engine.input_layer": "Input InputLayer",
