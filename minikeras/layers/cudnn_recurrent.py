@@ -59,11 +59,11 @@ class CuDNNLSTMCell(LSTMCell):
     def _bias_shape(self) -> tuple[int, ...]:
         return (8 * self.units,)
 
-    def _input_bias(self) -> np.ndarray | None:
+    def _whole_bias(self) -> np.ndarray | None:
         return None if self.bias is None else self.bias.value.reshape(2, -1).sum(axis=0)
 
-    def _bias_gradient(self, dz: np.ndarray, dproduct: np.ndarray) -> np.ndarray:
-        return np.tile(super()._bias_gradient(dz, dproduct), 2)
+    def _bias_gradient(self, dbias: np.ndarray) -> np.ndarray:
+        return np.tile(dbias, 2)
 
 
 class _CuDNNRNN(UnitsRNN):

@@ -9,6 +9,7 @@ import numpy as np
 from minikeras import activations, regularizers
 from minikeras.engine import Context
 from minikeras.layers.cell import States
+from minikeras.layers.projected_cell import ProjectedCell
 from minikeras.layers.rnn import UnitsRNN
 from minikeras.layers.units_cell import (
     GATES,
@@ -25,7 +26,7 @@ from minikeras.ops.gru import gru, gru_backward
 __all__ = ["GRU", "GRUCell"]
 
 
-class GRUCell(UnitsCell):
+class GRUCell(ProjectedCell):
     """One time step of `GRU`, whose arguments it takes.
 
     Parameters
@@ -202,12 +203,11 @@ recurrent_constraint, bias_constraint, dropout, recurrent_dropout, implementatio
         mask: ops.Mask | None,
         dropout: np.ndarray | None,
         ctx: Context,
-    ) -> tuple[Any, np.ndarray, list[np.ndarray]]:
+    ) -> Any:
         kernel, (h,), (outer, inner) = self.recurrent_kernel.value, states, squashes
         bias = np.reshape(self._candidate_bias(), (-1, 1))
         after = self.reset_after
-        trace = gru(z, kernel, bias, h, outer, inner, after, mask, dropout, ctx.empty)
-        return trace, trace.h[1:], [trace.h[-1]]
+        return gru(z, kernel, bias, h, outer, inner, after, mask, dropout, ctx.empty)
 
     def _loop_backward(
         self,

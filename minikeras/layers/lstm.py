@@ -13,6 +13,7 @@ from minikeras.layers.cell import States
 from minikeras.layers.rnn import UnitsRNN
 from minikeras.layers.units_cell import (
     GATES,
+    Masks,
     UnitsCell,
     apply,
     implementation_number,
@@ -20,7 +21,7 @@ from minikeras.layers.units_cell import (
     unapply,
 )
 from minikeras.ops import recurrent as ops
-from minikeras.ops.lstm import lstm, lstm_backward
+from minikeras.ops.lstm import Weights, dropout_pattern, lstm, lstm_backward, lstm_gradients
 
 __all__ = ["LSTM", "LSTMCell"]
 
@@ -47,7 +48,6 @@ kernel_constraint, recurrent_constraint, bias_constraint, dropout, recurrent_dro
     """
 
     gates = 4
-    roll = 1
     arguments = (
         *UnitsCell.arguments,
         "recurrent_activation",
@@ -115,7 +115,7 @@ kernel_constraint, recurrent_constraint, bias_constraint, dropout, recurrent_dro
         masks, recurrent_masks = self._masks(x, ctx)
         z = self._product(x, self.kernel, masks)
         z += self._product(h, self.recurrent_kernel, recurrent_masks)
-        bias = self._input_bias()
+        bias = self._whole_bias()
         if bias is not None:
             z += bias
         zi, zf, zc, zo = self._split(z)
@@ -148,7 +148,7 @@ kernel_constraint, recurrent_constraint, bias_constraint, dropout, recurrent_dro
             axis=1,
         )
         if self.bias is not None:
-            ctx.add_gradient(self.bias, self._bias_gradient(dz, dz))
+            ctx.add_gradient(self.bias, self._bias_gradient(dz.sum(axis=0)))
         dh = self._product_backward(dz, h, self.recurrent_kernel, recurrent_masks, ctx)
         return self._product_backward(dz, x, self.kernel, masks, ctx), [dh, dc * f]
 
@@ -158,32 +158,46 @@ kernel_constraint, recurrent_constraint, bias_constraint, dropout, recurrent_dro
         inner, outer = GATES.get(self.recurrent_activation), super()._squashes()
         return None if inner is None or outer is None else (*outer, inner)
 
-    def _loop(
+    def _forward(
         self,
-        z: np.ndarray,
+        x: np.ndarray,
         states: States,
         squashes: Any,
         mask: ops.Mask | None,
-        dropout: np.ndarray | None,
+        dropout: tuple[Masks, Masks],
         ctx: Context,
     ) -> tuple[Any, np.ndarray, list[np.ndarray]]:
-        kernel, (h, c), (outer, inner) = self.recurrent_kernel.value, states, squashes
-        trace = lstm(z, kernel, h, c, outer, inner, mask, dropout, ctx.empty)
-        return trace, trace.h[1:], [trace.h[-1], trace.c[-1]]
+        (h, c), (outer, inner) = states, squashes
+        pattern = dropout_pattern(*dropout, x.shape[2], self.units, ctx.empty)
+        trace = lstm(x, self._op_weights(), h, c, outer, inner, mask, pattern, ctx.empty)
+        return (trace, pattern), trace.h[1:], [trace.h[-1], trace.c[-1]]
 
-    def _loop_backward(
-        self,
-        dy: np.ndarray,
-        dstates: list[np.ndarray],
-        trace: Any,
-        squashes: Any,
-        mask: ops.Mask | None,
-        dropout: np.ndarray | None,
-        ctx: Context,
-    ) -> tuple[np.ndarray, np.ndarray]:
-        kernel, (dh, dc), (outer, inner) = self.recurrent_kernel.value, dstates, squashes
-        dz = lstm_backward(dy, dh, dc, trace, kernel, outer, inner, mask, dropout, ctx.empty)
-        return dz, dz
+    def _backward(
+        self, dy: np.ndarray, dstates: list[np.ndarray], residual: Any, ctx: Context
+    ) -> np.ndarray | None:
+        (dh, dc), (_, (outer, inner), mask, _, (trace, pattern)) = dstates, residual
+        needed, empty, weights = ctx.needs_input_gradient, ctx.empty, self._op_weights()
+        dz, dx = lstm_backward(
+            dy, dh, dc, trace, weights, outer, inner, mask, pattern, needed, empty
+        )
+        if any(map(ctx.wants, self.weights)):
+            dkernel, drecurrent, dbias = lstm_gradients(dz, trace, pattern, empty)
+            ctx.add_gradient(self.kernel, dkernel)
+            ctx.add_gradient(self.recurrent_kernel, drecurrent)
+            if self.bias is not None:
+                ctx.add_gradient(self.bias, self._bias_gradient(dbias))
+        return dx
+
+    def _op_weights(self) -> Weights:
+        return Weights(self.kernel.value, self.recurrent_kernel.value, self._whole_bias())
+
+    def _whole_bias(self) -> np.ndarray | None:
+        """Return what is added to the products of all gates."""
+        return None if self.bias is None else self.bias.value
+
+    def _bias_gradient(self, dbias: np.ndarray) -> np.ndarray:
+        """Return the gradient of the weight from that of `_whole_bias`."""
+        return dbias
 
 
 @shares_with_cell

@@ -11,15 +11,16 @@ import numpy as np
 from minikeras import regularizers
 from minikeras.engine import Context, Layer
 from minikeras.layers.cell import States
+from minikeras.layers.projected_cell import ProjectedCell
 from minikeras.layers.rnn import UnitsRNN
-from minikeras.layers.units_cell import GATES, UnitsCell, apply, shares_with_cell, unapply
+from minikeras.layers.units_cell import GATES, apply, shares_with_cell, unapply
 from minikeras.ops import recurrent as ops
 from minikeras.ops.simple_rnn import simple_rnn, simple_rnn_backward
 
 __all__ = ["SimpleRNN", "SimpleRNNCell"]
 
 
-class SimpleRNNCell(UnitsCell):
+class SimpleRNNCell(ProjectedCell):
     """One time step of `SimpleRNN`, whose arguments it takes.
 
     Parameters
@@ -78,10 +79,9 @@ recurrent_constraint, bias_constraint, dropout, recurrent_dropout
         mask: ops.Mask | None,
         dropout: np.ndarray | None,
         ctx: Context,
-    ) -> tuple[Any, np.ndarray, list[np.ndarray]]:
+    ) -> Any:
         (h,), (squash,) = states, squashes
-        trace = simple_rnn(z, self.recurrent_kernel.value, h, squash, mask, dropout, ctx.empty)
-        return trace, trace.h[1:], [trace.h[-1]]
+        return simple_rnn(z, self.recurrent_kernel.value, h, squash, mask, dropout, ctx.empty)
 
     def _loop_backward(
         self,

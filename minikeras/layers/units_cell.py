@@ -20,7 +20,6 @@ from minikeras.engine.input_spec import Shape
 from minikeras.layers.arguments import fraction, known_size, positive_int
 from minikeras.layers.cell import Cell, States
 from minikeras.ops import recurrent as ops
-from minikeras.ops.blas import matmuls
 from minikeras.ops.noise import dropout_mask
 
 Masks = list[np.ndarray] | None
@@ -55,7 +54,7 @@ class UnitsCell(Cell):
         See `Layer`.
     """
 
-    _sequence_methods = ("run", "run_backward", "_loop", "_loop_backward")
+    _sequence_methods: tuple[str, ...] = ("run", "run_backward", "_forward", "_backward")
     gates = 1
     roll = 0  # see `minikeras.ops.recurrent`
 
@@ -203,55 +202,36 @@ class UnitsCell(Cell):
         found = OUTPUTS.get(self.activation)
         return None if found is None else (found,)
 
-    def _loop(
+    def _forward(
         self,
-        z: np.ndarray,
+        x: np.ndarray,
         states: States,
         squashes: Any,
         mask: ops.Mask | None,
-        dropout: np.ndarray | None,
+        dropout: tuple[Masks, Masks],
         ctx: Context,
     ) -> tuple[Any, np.ndarray, list[np.ndarray]]:
         """Run the op; return its trace, the outputs and the final states, features first."""
         raise NotImplementedError
 
-    def _loop_backward(
+    def _backward(
         self,
         dy: np.ndarray,
         dstates: list[np.ndarray],
-        trace: Any,
-        squashes: Any,
-        mask: ops.Mask | None,
-        dropout: np.ndarray | None,
+        residual: Any,
         ctx: Context,
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Run the op back; `dstates` are overwritten.
+    ) -> np.ndarray | None:
+        """Run the op back, write the gradients of the weights, and return that of `x` if needed.
 
-        Return the gradient of `z` and, with the gates in Keras' order, that of the product of
-        state and recurrent kernel. Where this is added to `z`, the two are one array.
+        Parameters
+        ----------
+        dy : ndarray, shape (n, batch, units)
+        dstates : list of ndarray, shape (size, batch)
+            Overwritten by the gradients of the initial states.
+        residual : tuple
+            The arguments of `_forward` but for `states` and `ctx`, and the trace.
         """
         raise NotImplementedError
-
-    def _input_bias(self) -> np.ndarray | None:
-        """Return what is added to the projected input."""
-        return None if self.bias is None else self.bias.value
-
-    def _bias_gradient(self, dz: np.ndarray, dproduct: np.ndarray) -> np.ndarray:
-        """Return the gradient of the bias from those of the two products, as matrices."""
-        return np.add.reduce(dz, axis=0)
-
-    def _recurrent_products(
-        self,
-        dproduct: np.ndarray,
-        trace: Any,
-        rows: ops.Rows,
-        dropout: Masks,
-        out: np.ndarray,
-        ctx: Context,
-    ) -> list[Any]:
-        """Return the products that compute the gradient of the recurrent kernel."""
-        hidden = ops.hidden_rows(trace.h[:-1], rows, dropout, ctx.empty)
-        return ops.kernel_gradient(hidden, dproduct, out)
 
     def run(
         self, x: np.ndarray, states: States, mask: np.ndarray | None, ctx: Context
@@ -261,13 +241,10 @@ class UnitsCell(Cell):
         if squashes is None or (len(x) == 1 and not ctx.training):
             y, states, residual = super().run(x, states, mask, ctx)
             return y, states, (None, residual)
-        inputs, recurrent = self.dropout_masks(x.shape[1], x.shape[2], ctx)
-        kernel, bias = self.kernel.value, self._input_bias()
-        z = ops.project(x, kernel, bias, self.gates, self.roll, ctx.empty, inputs)
+        dropout = self.dropout_masks(x.shape[1], x.shape[2], ctx)
         steps = None if mask is None else ops.Mask(mask)
-        dropout = ops.features_first(recurrent, self.gates, self.roll, ctx.empty)
-        trace, y, final = self._loop(z, states, squashes, steps, dropout, ctx)
-        residual = (trace, squashes, x, inputs, recurrent, steps, dropout)
+        trace, y, final = self._forward(x, states, squashes, steps, dropout, ctx)
+        residual = (x, squashes, steps, dropout, trace)
         return y.swapaxes(1, 2), [state.T for state in final], (residual, None)
 
     def run_backward(
@@ -277,42 +254,13 @@ class UnitsCell(Cell):
         fused, plain = residual
         if fused is None:
             return super().run_backward(dy, dstates, plain, ctx)
-        trace, squashes, x, inputs, recurrent, mask, dropout = fused
         batch = dy.shape[1]
         shapes = [(size, batch) for size in np.atleast_1d(self.state_size)]
         gradients = [ctx.empty(shape, dy.dtype) for shape in shapes]
         for k, gradient in enumerate(gradients):
             gradient[...] = 0 if dstates is None else dstates[k].T
-        dz, dproduct = self._loop_backward(dy, gradients, trace, squashes, mask, dropout, ctx)
-        rows = [ops.Rows(x, ctx.empty, m) for m in inputs or [None]]
-        self._weight_gradients(dz, dproduct, trace, rows, recurrent, ctx)
-        dx = None
-        if ctx.needs_input_gradient:
-            dx = ops.input_gradient(dz, self.kernel.value, self.roll, ctx.empty, inputs)
+        dx = self._backward(dy, gradients, fused, ctx)
         return dx, [gradient.T for gradient in gradients]
-
-    def _weight_gradients(
-        self,
-        dz: np.ndarray,
-        dproduct: np.ndarray,
-        trace: Any,
-        rows: list[ops.Rows],
-        recurrent: Masks,
-        ctx: Context,
-    ) -> None:
-        """Write the gradients of the weights."""
-        matrix = inner = ops.unproject(dz, rows[0], self.roll, ctx.empty)
-        if dproduct is not dz:
-            inner = ops.unproject(dproduct, rows[0], 0, ctx.empty)
-        products = []
-        dkernel, drecurrent = ctx.gradient(self.kernel), ctx.gradient(self.recurrent_kernel)
-        if dkernel is not None:
-            products += ops.kernel_gradient([r.matrix for r in rows], matrix, dkernel)
-        if drecurrent is not None:
-            products += self._recurrent_products(inner, trace, rows[0], recurrent, drecurrent, ctx)
-        matmuls(products)
-        if self.bias is not None and ctx.wants(self.bias):
-            ctx.add_gradient(self.bias, self._bias_gradient(matrix, inner))
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor arguments."""

@@ -141,13 +141,18 @@ class Rows:
         by_steps : ndarray, shape (steps, batch, columns)
             The same memory.
         """
-        matrix = empty((len(self.matrix), columns + _PAD), dtype)[:, :columns]
+        matrix = rows_of(len(self.matrix), columns, dtype, empty)
         return matrix, self.by_steps(matrix)
 
     def by_steps(self, matrix: np.ndarray) -> np.ndarray:
         """Return a matrix with these rows as ``(steps, batch, columns)``."""
         cube = matrix.reshape(*self.shape, matrix.shape[1])
         return cube.swapaxes(0, 1) if self.by_sample else cube
+
+
+def rows_of(count: int, columns: int, dtype: Any, empty: Empty) -> np.ndarray:
+    """Return memory for a matrix with a little room after each row."""
+    return empty((count, columns + _PAD), dtype)[:, :columns]
 
 
 def gates_first(by_steps: np.ndarray, gates: int) -> np.ndarray:
