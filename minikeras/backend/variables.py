@@ -150,8 +150,10 @@ class Scalar(NDArrayOperatorsMixin, Variable):
         return f"<Scalar '{self.name}' = {self.value.item()}>"
 
 
-def get_value(x: Variable) -> Any:
+def get_value(x: Variable | np.ndarray) -> Any:
     """Return a copy of a variable's value, as an array or, for a `Scalar`, as a number.
+
+    An array is its own value.
 
     Examples
     --------
@@ -159,7 +161,7 @@ def get_value(x: Variable) -> Any:
     >>> get_value(SGD(lr=0.1).lr)
     np.float64(0.1)
     """
-    return x.numpy()
+    return np.array(x) if isinstance(x, np.ndarray) else x.numpy()
 
 
 def set_value(x: Variable, value: Any) -> None:

@@ -518,6 +518,11 @@ class Layer:
             If their number or a shape is wrong.
         """
         own = self._ordered_weights()
+        if isinstance(weights, np.ndarray) and len(weights) != len(own):
+            raise TypeError(
+                f"{self._described()}: weights are given as a list of arrays, [matrix] if there is "
+                f"only one; got an array of shape {weights.shape}."
+            )
         arrays = [np.asarray(value) for value in weights]
         if len(arrays) != len(own):
             wanted = ", ".join(f"{w.name} {w.shape}" for w in own) or "none"

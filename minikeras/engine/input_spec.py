@@ -69,16 +69,25 @@ class InputSpec:
         if not self.names or not missing:
             return ""
         text = f" Expected ({', '.join(self.names)})."
-        if missing == 1 and "channels" in self.names:
+        if missing == 1 and len(shape) > 2 and "steps" in self.names:
+            text += f" The steps are missing: write input_shape={(None, *shape[1:])}, say."
+        elif missing == 1 and "channels" in self.names:
             sample = list(shape[1:])
             sample.insert(self.names.index("channels") - 1, 1)
             text += (
                 f" A single channel is an axis, too: write input_shape={tuple(sample)} for that."
             )
         elif missing == 1 and "features" in self.names:
-            text += " A single feature is an axis, too: write input_shape=(steps, 1) for that."
+            text += " As a first layer it takes input_shape=(steps, features)."
+        if missing == 1 and len(shape) == 2 and "steps" in self.names:
+            text += " A recurrent layer below it needs return_sequences=True."
         if missing == -1:
             text += " input_shape is the shape of one sample, without the batch axis."
+            if "features" in self.names:
+                text += (
+                    " Layers for images below go into TimeDistributed, TimeDistributed(Flatten()) "
+                    "as the last."
+                )
         return text
 
     def __repr__(self) -> str:

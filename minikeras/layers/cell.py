@@ -66,6 +66,17 @@ class Cell(Layer):
         whole, single = cls._sequence_methods, ("step", "step_backward")
         cls._runs = _newest(cls, whole) >= _newest(cls, single)
 
+    def forward(self, x: np.ndarray, ctx: Context) -> tuple[np.ndarray, Any]:
+        """Refuse: a cell has no sequence of its own."""
+        raise TypeError(self._no_layer())
+
+    def _no_layer(self) -> str:
+        kind = type(self).__name__
+        return (
+            f"{self._described()} does one time step, and is no layer by itself: put it into "
+            f"RNN({kind}(...))."
+        )
+
     def step(self, x: np.ndarray, states: States, ctx: Context) -> tuple[np.ndarray, States, Any]:
         """Do one time step.
 

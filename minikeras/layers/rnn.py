@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 
 from minikeras import regularizers
+from minikeras.backend import Variable
 from minikeras.engine import Context, InputSpec, Layer
 from minikeras.engine.input_spec import Shape
+from minikeras.layers.arguments import known_size
 from minikeras.layers.cell import Cell, States, run, run_backward
 
 
@@ -35,11 +37,12 @@ class RNN(Layer):
     unroll : bool
         A matter of speed in Keras. Accepted; there is no graph to unroll here.
     **kwargs
-        See `Layer`. ``input_length=n, input_dim=m`` stands for ``input_shape=(n, m)``.
+        See `Layer`. ``input_dim=m, input_length=n`` stands for ``input_shape=(n, m)``, and without
+        `input_length` for ``(None, m)``.
 
     Attributes
     ----------
-    states : list of ndarray or None
+    states : list of Variable or None
         Kept states of a stateful layer; None where the next batch starts from zero.
 
     Notes
@@ -70,6 +73,8 @@ class RNN(Layer):
         unroll: bool = False,
         **kwargs: Any,
     ) -> None:
+        if kwargs.get("input_dim") is not None and kwargs.get("input_shape") is None:
+            kwargs["input_shape"] = (kwargs.get("input_length"), kwargs["input_dim"])
         super().__init__(**kwargs)
         self.cell = _as_cell(cell, self)
         if not self._dtype_given:
@@ -198,11 +203,13 @@ class RNN(Layer):
         return states
 
     @property
-    def states(self) -> list[Any]:
-        """Copies of the kept states; None for each where nothing is kept."""
+    def states(self) -> list[Variable | None]:
+        """The kept states, for ``K.get_value`` and ``K.set_value``; None where nothing is kept."""
         if self._states is None:
             return [None] * len(_sizes(self.cell))
-        return [state.copy() for state in self._states]
+        names = [f"{self.name}/state_{k}:0" for k in range(len(self._states))]
+        pairs = zip(self._states, names, strict=True)
+        return [Variable(state, name, trainable=False) for state, name in pairs]
 
     @property
     def state_batch_size(self) -> int | None:
@@ -319,6 +326,11 @@ class UnitsRNN(RNN):
 
     cell: Any
     cell_class: Any
+
+    def build(self, input_shape: Shape) -> None:
+        """Make the weights of the cell."""
+        known_size(input_shape, -1, self)
+        super().build(input_shape)
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor arguments."""

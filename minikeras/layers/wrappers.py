@@ -55,6 +55,8 @@ class Wrapper(Layer):
         _check_wrappable(layer, type(self).__name__)
         self.layer = layer
         super().__init__(**{"trainable": layer.trainable, **kwargs})
+        if self._stated_input_shape is None and layer._stated_input_shape is not None:
+            self._stated_input_shape = self._outer_shape(layer._stated_input_shape)
         if not self._dtype_given:
             self.dtype = layer.dtype
         wanted, given = np.dtype(layer.input_dtype), np.dtype(self.dtype)
@@ -72,6 +74,10 @@ class Wrapper(Layer):
     def _inner_shape(self, input_shape: Shape) -> Shape:
         """Return what shape of input the inner layers get."""
         return input_shape
+
+    def _outer_shape(self, inner_shape: Shape) -> Shape:
+        """Return what shape of input the wrapper gets if the wrapped layer states its own."""
+        return inner_shape
 
     def ensure_built(self, input_shape: Sequence[int | None], record: bool = False) -> Any:
         """Build at the first call; later, have the inner layers check the shape, too."""
@@ -214,7 +220,10 @@ class TimeDistributed(Wrapper):
 
     def __init__(self, layer: Layer, **kwargs: Any) -> None:
         super().__init__(layer, **kwargs)
-        self.input_spec = InputSpec(min_ndim=3)
+        self.input_spec = InputSpec(min_ndim=3, names=("batch", "steps", "..."))
+
+    def _outer_shape(self, inner_shape: Shape) -> Shape:
+        return (None, None, *inner_shape[1:])
 
     def _inner_shape(self, input_shape: Shape) -> Shape:
         batch, steps, *rest = input_shape

@@ -41,6 +41,13 @@ def as_array(data: Any, name: str, key: str | None = None) -> np.ndarray:
         if array.dtype == object:  # as pandas makes of columns of different types
             array = array.astype("float64")
     except (ValueError, TypeError) as error:
+        lengths = {len(row) for row in data if hasattr(row, "__len__") and not isinstance(row, str)}
+        if len(lengths) > 1:
+            raise ValueError(
+                f"{name} holds samples of different lengths, from {min(lengths)} to "
+                f"{max(lengths)}. Make them equal with "
+                "minikeras.preprocessing.sequence.pad_sequences."
+            ) from error
         raise ValueError(
             f"{name} can't be made into one array of numbers: {error}. Turn text and categories "
             "into numbers first, and make all rows of one length."
@@ -72,7 +79,8 @@ def _unwrapped(data: Any, name: str, key: str | None) -> Any:
         if len(data) > 1:
             raise ValueError(
                 f"{name} was given as a list of {len(data)} arrays, but a Sequential model has one "
-                "input and one output. Pass one array (np.stack joins samples)."
+                "input and one output. Pass one array: np.stack joins samples of one shape, "
+                "minikeras.preprocessing.sequence.pad_sequences samples of different lengths."
             )
         data = data[0]
     if hasattr(data, "__next__") or (

@@ -74,8 +74,15 @@ def check_targets(
     else:
         fits = _fits(shape, output_shape) or _fits((*shape, 1), output_shape)
         wanted = "targets of the output's shape"
-    if not fits and len(output_shape) > max(2, len(shape)):
+    if not fits and len(output_shape) == 3 and len(shape) < 3 and not are_labels:
+        hint = (
+            "The output has a time axis: leave out return_sequences in the last recurrent layer, "
+            "give targets for each step, or add a Flatten layer."
+        )
+    elif not fits and len(output_shape) > max(2, len(shape)) and not are_labels:
         hint = "The output has more axes than the targets: is a Flatten layer missing?"
+    elif not fits and len(output_shape) == 2 and len(shape) == 3:
+        hint = "For targets of each step, the last recurrent layer needs return_sequences=True."
     if not fits:
         raise ValueError(
             f"The loss {loss.__name__} expects {wanted}: the {name}targets have shape "

@@ -585,5 +585,5 @@ def test_input_error(make, message):
 def test_advice_about_a_missing_axis_of_sequences():
     from minikeras.layers import LSTM
 
-    with pytest.raises(ValueError, match=r"write input_shape=\(steps, 1\)"):
+    with pytest.raises(ValueError, match=r"takes input_shape=\(steps, features\)"):
         LSTM(3)(np.zeros((2, 4)))

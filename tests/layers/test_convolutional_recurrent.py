@@ -373,7 +373,7 @@ def test_pieces_of_a_sequence_are_the_whole(data_format):
     assert stateful.states == [None, None]
     parts = [model.predict(x[:, k : k + 2], batch_size=2) for k in (0, 2, 4)]
     np.testing.assert_allclose(np.concatenate(parts, axis=1), whole(x), atol=1e-6)
-    h, c = stateful.states
+    h, c = (state.numpy() for state in stateful.states)
     np.testing.assert_array_equal(h, parts[-1][:, -1])
     assert c.shape == h.shape
     model.reset_states()

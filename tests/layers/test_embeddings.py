@@ -451,3 +451,8 @@ def test_memory_comes_from_the_pass_and_is_written_whole():
     assert layer.backpropagate(np.ones_like(y), residual, ctx) is None
     assert asked == [(4, 5, 3), (7, 3)]  # no more rows than there are in the table
     assert np.isfinite(target[layer.embeddings]).all()
+
+
+def test_a_matrix_in_place_of_a_list_of_weights():
+    with pytest.raises(TypeError, match=r"\[matrix\] if there is only one"):
+        Sequential([Embedding(5, 3, weights=np.ones((5, 3)), input_length=2)])

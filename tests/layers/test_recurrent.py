@@ -416,8 +416,8 @@ def test_states_on_their_own(kind):
     count = 2 if "LSTM" in kind else 1
     assert layer.states == [None] * count
     layer(sample((3, 4, 2)))
-    before = layer.states
-    layer.states[0][...] = 7
+    before = [state.numpy() for state in layer.states]
+    layer.states[0].numpy()[...] = 7
     np.testing.assert_array_equal(layer.states, before)
 
 
@@ -758,3 +758,36 @@ def test_learns(kind):
     model.optimizer.lr = 0.02
     history = model.fit(x, y, epochs=25, batch_size=32, verbose=0)
     assert history.history["acc"][-1] > 0.9
+
+
+# What a new user met
+
+
+def test_input_dim_alone_leaves_the_steps_open():
+    assert Sequential([LSTM(4, input_dim=3)]).input_shape == (None, None, 3)
+    assert Sequential([LSTM(4, input_dim=3, input_length=5)]).input_shape == (None, 5, 3)
+
+
+def test_kept_states_can_be_read_and_set_by_the_backend():
+    import minikeras.backend as K
+
+    layer = LSTM(2, stateful=True)
+    x = np.ones((3, 4, 5))
+    first = layer(x)
+    np.testing.assert_array_equal(K.get_value(layer.states[0]), first)
+    for state in layer.states:
+        K.set_value(state, np.zeros((3, 2)))
+    np.testing.assert_array_equal(layer(x), first)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Sequential([LSTMCell(4)]).predict(np.ones((2, 3))), r"RNN\(LSTMCell"),
+        (lambda: Sequential([LSTM(4, input_shape=(5, 3)), LSTM(2)]), "return_sequences=True"),
+        (lambda: Sequential([LSTM(4, input_shape=(5, None))]), r"'lstm_1' \(LSTM\).*axis -1"),
+    ],
+)
+def test_words_of_errors(make, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        make()

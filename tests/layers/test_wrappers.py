@@ -725,3 +725,11 @@ def test_no_warnings_without_need():
         x = sample((2, 3, 4))
         Bidirectional(Tiny())(x, mask=np.ones((2, 3), bool))
         TimeDistributed(Dense(2))(x, mask=np.ones((2, 3), bool))
+
+
+def test_an_input_shape_inside_a_wrapper_counts():
+    from minikeras.layers import LSTM
+
+    assert Bidirectional(LSTM(3, input_shape=(5, 2))).batch_input_shape == (None, 5, 2)
+    model = Sequential([TimeDistributed(Dense(3, input_shape=(2,)))])
+    assert model.output_shape == (None, None, 3)
