@@ -295,7 +295,9 @@ class Layer:
         ctx = Context(training=bool(training), mask=mask)
         ctx.memo.update(memo)
         with one_thread(inside=True):
-            return self.propagate(x, ctx)[0]
+            y, _ = self.propagate(x, ctx)
+        ctx.finish()
+        return y
 
     def _check_finite(self, arrays: Any, what: str) -> None:
         for array in as_list(arrays):

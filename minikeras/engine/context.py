@@ -130,6 +130,7 @@ class Context:
     """
 
     __slots__ = (
+        "_at_end",
         "_extra",
         "_gradients",
         "_random",
@@ -160,6 +161,7 @@ class Context:
         self.frozen = False
         self.loss = 0.0
         self.memo: dict[Any, Any] = {}
+        self._at_end: list[Callable[[], None]] = []
         self.check_numerics = check_numerics()
         self.empty: Callable[..., np.ndarray] = workspace.empty if workspace else np.empty
         self._gradients = _NO_GRADIENTS if gradients is None else gradients
@@ -172,6 +174,16 @@ class Context:
     def generator(self) -> np.random.Generator:
         """Random numbers for this pass, governed by ``np.random.seed``."""
         return self._random.generator
+
+    def at_end(self, action: Callable[[], None]) -> None:
+        """Have something done when the whole pass has succeeded, such as keeping new states."""
+        self._at_end.append(action)
+
+    def finish(self) -> None:
+        """Do what layers have left for the end of the pass."""
+        for action in self._at_end:
+            action()
+        self._at_end.clear()
 
     def add_loss(self, value: float) -> None:
         """Add a penalty to the loss of this pass."""

@@ -21,12 +21,20 @@ _KEYWORDS = (
     "weights",
 )
 
+# A name that has become several is looked up in the layer at hand.
 _KERAS_1_NAMES = {
     "output_dim": "units",
-    "init": "kernel_initializer",
-    "W_regularizer": "kernel_regularizer",
+    "init": "kernel_initializer embeddings_initializer",
+    "inner_init": "recurrent_initializer",
+    "W_regularizer": "kernel_regularizer embeddings_regularizer",
+    "U_regularizer": "recurrent_regularizer",
     "b_regularizer": "bias_regularizer",
-    "W_constraint": "kernel_constraint",
+    "W_constraint": "kernel_constraint embeddings_constraint",
+    "U_constraint": "recurrent_constraint",
+    "dropout_W": "dropout",
+    "dropout_U": "recurrent_dropout",
+    "forget_bias_init": "unit_forget_bias",
+    "consume_less": "implementation",
     "b_constraint": "bias_constraint",
     "bias": "use_bias",
     "p": "rate",
@@ -59,9 +67,9 @@ def _unknown_keyword(cls: type, key: str) -> str:
     for base in cls.__mro__[:-1]:
         known.update(inspect.signature(base.__init__).parameters)  # type: ignore[misc]
     known -= {"self", "args", "kwargs"}
-    renamed = _KERAS_1_NAMES.get(key)
-    if renamed in known:
-        return f"{cls.__name__}: '{key}' is the Keras 1 name of '{renamed}'."
+    for renamed in _KERAS_1_NAMES.get(key, "").split():
+        if renamed in known:
+            return f"{cls.__name__}: '{key}' is the Keras 1 name of '{renamed}'."
     return unknown_name_message(f"argument of {cls.__name__}:", key, known)
 
 

@@ -77,6 +77,10 @@ class Cell(Layer):
             f"RNN({kind}(...))."
         )
 
+    def _new_sequence(self, ctx: Context) -> None:
+        """Forget what was made for the last sequence, such as its dropout, before the next."""
+        ctx.memo.pop(self, None)
+
     def step(self, x: np.ndarray, states: States, ctx: Context) -> tuple[np.ndarray, States, Any]:
         """Do one time step.
 

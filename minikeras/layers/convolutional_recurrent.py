@@ -10,7 +10,7 @@ from minikeras.engine.input_spec import Shape
 from minikeras.layers.conv_lstm_cell import ConvLSTM2DCell
 from minikeras.layers.rnn import RNN, UnitsRNN
 from minikeras.layers.spatial import spatial_spec
-from minikeras.layers.units_cell import shares_with_cell
+from minikeras.layers.units_cell import cell_dtype, shares_with_cell
 
 __all__ = ["ConvLSTM2D", "ConvLSTM2DCell", "ConvRNN2D"]
 
@@ -223,7 +223,7 @@ class ConvLSTM2D(UnitsRNN, ConvRNN2D):
             bias_constraint,
             dropout,
             recurrent_dropout,
-            dtype=kwargs.get("dtype"),
+            dtype=cell_dtype(kwargs),
         )
         super().__init__(
             cell, return_sequences, return_state, go_backwards, stateful, unroll, **kwargs

@@ -12,7 +12,7 @@ from minikeras.engine.input_spec import Shape
 from minikeras.layers.gru import GRUCell
 from minikeras.layers.lstm import LSTMCell
 from minikeras.layers.rnn import UnitsRNN
-from minikeras.layers.units_cell import UnitsCell, shares_with_cell
+from minikeras.layers.units_cell import UnitsCell, cell_dtype, shares_with_cell
 
 __all__ = ["CuDNNGRU", "CuDNNLSTM"]
 
@@ -155,7 +155,7 @@ class CuDNNGRU(_CuDNNRNN):
             kernel_constraint=kernel_constraint,
             recurrent_constraint=recurrent_constraint,
             bias_constraint=bias_constraint,
-            dtype=kwargs.get("dtype"),
+            dtype=cell_dtype(kwargs),
         )
         super().__init__(cell, return_sequences, return_state, go_backwards, stateful, **kwargs)
         self.activity_regularizer = regularizers.get(activity_regularizer)
@@ -238,7 +238,7 @@ class CuDNNLSTM(_CuDNNRNN):
             kernel_constraint=kernel_constraint,
             recurrent_constraint=recurrent_constraint,
             bias_constraint=bias_constraint,
-            dtype=kwargs.get("dtype"),
+            dtype=cell_dtype(kwargs),
         )
         super().__init__(cell, return_sequences, return_state, go_backwards, stateful, **kwargs)
         self.activity_regularizer = regularizers.get(activity_regularizer)

@@ -16,6 +16,7 @@ from minikeras.layers.units_cell import (
     Masks,
     UnitsCell,
     apply,
+    cell_dtype,
     implementation_number,
     shares_with_cell,
     unapply,
@@ -364,7 +365,7 @@ class GRU(UnitsRNN):
             recurrent_dropout,
             implementation,
             reset_after,
-            dtype=kwargs.get("dtype"),
+            dtype=cell_dtype(kwargs),
         )
         super().__init__(
             cell, return_sequences, return_state, go_backwards, stateful, unroll, **kwargs

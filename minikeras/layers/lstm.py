@@ -16,6 +16,7 @@ from minikeras.layers.units_cell import (
     Masks,
     UnitsCell,
     apply,
+    cell_dtype,
     implementation_number,
     shares_with_cell,
     unapply,
@@ -163,25 +164,23 @@ kernel_constraint, recurrent_constraint, bias_constraint, dropout, recurrent_dro
         x: np.ndarray,
         states: States,
         squashes: Any,
-        mask: ops.Mask | None,
+        mask: np.ndarray | None,
         dropout: tuple[Masks, Masks],
         ctx: Context,
     ) -> tuple[Any, np.ndarray, list[np.ndarray]]:
         (h, c), (outer, inner) = states, squashes
         pattern = dropout_pattern(*dropout, x.shape[2], self.units, ctx.empty)
-        trace = lstm(x, self._op_weights(), h, c, outer, inner, mask, pattern, ctx.empty)
-        return (trace, pattern), trace.h[1:], [trace.h[-1], trace.c[-1]]
+        found = lstm(x, self._op_weights(), h, c, outer, inner, mask, pattern, ctx.empty)
+        return (found.traces, pattern), found.h, [found.h[-1], found.c]
 
     def _backward(
         self, dy: np.ndarray, dstates: list[np.ndarray], residual: Any, ctx: Context
     ) -> np.ndarray | None:
-        (dh, dc), (_, (outer, inner), mask, _, (trace, pattern)) = dstates, residual
+        (dh, dc), (_, (outer, inner), _, _, (traces, pattern)) = dstates, residual
         needed, empty, weights = ctx.needs_input_gradient, ctx.empty, self._op_weights()
-        dz, dx = lstm_backward(
-            dy, dh, dc, trace, weights, outer, inner, mask, pattern, needed, empty
-        )
+        dzs, dx = lstm_backward(dy, dh, dc, traces, weights, outer, inner, pattern, needed, empty)
         if any(map(ctx.wants, self.weights)):
-            dkernel, drecurrent, dbias = lstm_gradients(dz, trace, pattern, empty)
+            dkernel, drecurrent, dbias = lstm_gradients(dzs, traces, pattern, empty)
             ctx.add_gradient(self.kernel, dkernel)
             ctx.add_gradient(self.recurrent_kernel, drecurrent)
             if self.bias is not None:
@@ -311,7 +310,7 @@ class LSTM(UnitsRNN):
             dropout,
             recurrent_dropout,
             implementation,
-            dtype=kwargs.get("dtype"),
+            dtype=cell_dtype(kwargs),
         )
         super().__init__(
             cell, return_sequences, return_state, go_backwards, stateful, unroll, **kwargs

@@ -73,7 +73,7 @@ class ProjectedCell(UnitsCell):
         x: np.ndarray,
         states: States,
         squashes: Any,
-        mask: ops.Mask | None,
+        mask: np.ndarray | None,
         dropout: tuple[Masks, Masks],
         ctx: Context,
     ) -> tuple[Any, np.ndarray, list[np.ndarray]]:
@@ -81,13 +81,14 @@ class ProjectedCell(UnitsCell):
         kernel, bias = self.kernel.value, self._input_bias()
         z = ops.project(x, kernel, bias, self.gates, self.roll, ctx.empty, inputs)
         factors = ops.features_first(recurrent, self.gates, self.roll, ctx.empty)
-        trace = self._loop(z, states, squashes, mask, factors, ctx)
-        return trace, trace.h[1:], [trace.h[-1]]
+        steps = None if mask is None else ops.Mask(mask)
+        trace = self._loop(z, states, squashes, steps, factors, ctx)
+        return (trace, steps), trace.h[1:], [trace.h[-1]]
 
     def _backward(
         self, dy: np.ndarray, dstates: list[np.ndarray], residual: Any, ctx: Context
     ) -> np.ndarray | None:
-        x, squashes, mask, (inputs, recurrent), trace = residual
+        x, squashes, _, (inputs, recurrent), (trace, mask) = residual
         factors = ops.features_first(recurrent, self.gates, self.roll, ctx.empty)
         dz, dproduct = self._loop_backward(dy, dstates, trace, squashes, mask, factors, ctx)
         rows = [ops.Rows(x, ctx.empty, m) for m in inputs or [None]]

@@ -94,12 +94,11 @@ class RNN(Layer):
 
     def build(self, input_shape: Shape) -> None:
         """Make the weights of the cell."""
-        cell, step_shape = self.cell, _step_shape(input_shape)
-        if not cell.built:
-            cell.ensure_built(step_shape)
-            if not isinstance(cell, StackedRNNCells):
-                for weight in cell.weights:
-                    weight.name = weight.name.replace(cell.name, self.name, 1)
+        cell, was_built = self.cell, self.cell.built
+        cell.ensure_built(_step_shape(input_shape))
+        if not was_built and not isinstance(cell, StackedRNNCells):
+            for weight in cell.weights:
+                weight.name = weight.name.replace(cell.name, self.name, 1)
         axes = {} if input_shape[-1] is None else {-1: input_shape[-1]}
         self.input_spec = InputSpec(ndim=3, axes=axes, names=("batch", "steps", "features"))
         self.built = True
@@ -108,14 +107,16 @@ class RNN(Layer):
         """Run the cell over all steps."""
         if x.shape[1] == 0:
             raise ValueError(f"{self._described()}: the input of shape {x.shape} has no steps.")
+        x = x.astype(self.dtype, copy=False)
         steps, mask = x.swapaxes(0, 1), self._mask(x, ctx)
         if self.go_backwards:
             steps, mask = steps[::-1], None if mask is None else mask[::-1]
-        ctx.memo.pop(self.cell, None)  # each sequence has dropout of its own
+        self.cell._new_sequence(ctx)
         states = self._initial_states(x, ctx)
         y, states, residual = run(self.cell, steps, states, mask, ctx)
         if self.stateful:
-            self._states = [state.copy() for state in states]
+            # Not before the whole pass has succeeded: a batch that fails leaves no trace.
+            ctx.at_end(lambda: self._keep(states))
         output = y.swapaxes(0, 1) if self.return_sequences else y[-1]
         return [output, *states] if self.return_state else output, residual
 
@@ -144,13 +145,14 @@ class RNN(Layer):
 
     # States
 
-    def __call__(
+    def __call__(  # type: ignore[override]
         self,
         inputs: Any,
-        training: bool = False,
-        mask: np.ndarray | None = None,
         initial_state: Any = None,
         constants: None = None,
+        *,
+        training: bool = False,
+        mask: np.ndarray | None = None,
     ) -> Any:
         """Apply the layer to an array. See `Layer`.
 
@@ -158,17 +160,18 @@ class RNN(Layer):
         ----------
         inputs : array_like, shape (batch, steps, features)
             Or a list of that and the initial states.
-        training : bool
-            Default False.
-        mask : array_like of bool, shape (batch, steps), optional
         initial_state : ndarray or list of ndarray, shape (batch, size), optional
             One for each state of the cell. Default: what the layer keeps, or zeros.
         constants : None
             Not supported: give the cell what it needs as an attribute.
+        training : bool
+            Default False.
+        mask : array_like of bool, shape (batch, steps), optional
         """
         refuse_constants(constants, self)
         inputs, initial_state = split_states(inputs, initial_state)
-        return self._call(inputs, training, mask, self.starting_from(initial_state, inputs))
+        memo = self.starting_from(initial_state, inputs)
+        return own_copies(self._call(inputs, training, mask, memo))
 
     def starting_from(self, states: Any, x: Any) -> dict[Any, Any]:
         """Return what makes a pass over `x` start from given states; see ``Context.memo``."""
@@ -188,7 +191,7 @@ class RNN(Layer):
         given = ctx.memo.pop((self, "initial_state"), None)
         if given is not None:
             return given
-        if self._states is not None:
+        if self.stateful and self._states is not None:
             if len(self._states[0]) != len(x):
                 raise ValueError(
                     f"{self._described()} is stateful and holds the states of "
@@ -202,6 +205,15 @@ class RNN(Layer):
             state.fill(0)
         return states
 
+    def _keep(self, states: States) -> None:
+        """Keep states, in the same arrays as before where the sizes allow."""
+        kept = self._states
+        if kept is None or [k.shape for k in kept] != [s.shape for s in states]:
+            self._states = [state.copy() for state in states]
+            return
+        for target, state in zip(kept, states, strict=True):
+            np.copyto(target, state)
+
     @property
     def states(self) -> list[Variable | None]:
         """The kept states, for ``K.get_value`` and ``K.set_value``; None where nothing is kept."""
@@ -210,6 +222,10 @@ class RNN(Layer):
         names = [f"{self.name}/state_{k}:0" for k in range(len(self._states))]
         pairs = zip(self._states, names, strict=True)
         return [Variable(state, name, trainable=False) for state, name in pairs]
+
+    @states.setter
+    def states(self, states: Any) -> None:
+        self.reset_states(states)
 
     @property
     def state_batch_size(self) -> int | None:
@@ -235,7 +251,7 @@ class RNN(Layer):
             raise AttributeError(
                 f"{self._described()} keeps no states: it was made without stateful=True."
             )
-        if states is None:
+        if states is None or (isinstance(states, (list, tuple)) and not any_given(states)):
             self._states = None
             return
         shape = self.input_shape
@@ -361,6 +377,16 @@ def split_states(inputs: Any, initial_state: Any) -> tuple[Any, Any]:
     return inputs[0], list(inputs[1:])
 
 
+def own_copies(result: Any) -> Any:
+    """Copy outputs: they may share memory with each other, and with what a pass has kept."""
+    return [np.array(y) for y in result] if type(result) is list else np.array(result)
+
+
+def any_given(states: Sequence[Any]) -> bool:
+    """Return whether a list of states holds anything but None."""
+    return any(state is not None for state in states)
+
+
 def refuse_constants(constants: Any, layer: Layer) -> None:
     """Raise ValueError if `constants` are given."""
     if constants is not None:
@@ -432,6 +458,11 @@ class StackedRNNCells(Cell):
     def state_size(self) -> Any:
         """The sizes of all states."""
         return tuple(self._listed([_sizes(cell) for cell in self.cells]))
+
+    def _new_sequence(self, ctx: Context) -> None:
+        """Forget for each cell. See `Cell._new_sequence`."""
+        for cell in self.cells:
+            cell._new_sequence(ctx)
 
     def build(self, input_shape: Shape) -> None:
         """Build cell by cell."""

@@ -13,7 +13,7 @@ from minikeras.engine import Context, Layer
 from minikeras.layers.cell import States
 from minikeras.layers.projected_cell import ProjectedCell
 from minikeras.layers.rnn import UnitsRNN
-from minikeras.layers.units_cell import GATES, apply, shares_with_cell, unapply
+from minikeras.layers.units_cell import GATES, apply, cell_dtype, shares_with_cell, unapply
 from minikeras.ops import recurrent as ops
 from minikeras.ops.simple_rnn import simple_rnn, simple_rnn_backward
 
@@ -194,7 +194,7 @@ class SimpleRNN(UnitsRNN):
             bias_constraint,
             dropout,
             recurrent_dropout,
-            dtype=kwargs.get("dtype"),
+            dtype=cell_dtype(kwargs),
         )
         super().__init__(
             cell, return_sequences, return_state, go_backwards, stateful, unroll, **kwargs

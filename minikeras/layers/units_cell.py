@@ -15,7 +15,7 @@ import numpy as np
 
 from minikeras import activations, constraints, initializers, regularizers
 from minikeras.backend import Variable
-from minikeras.engine import Context
+from minikeras.engine import Context, InputSpec
 from minikeras.engine.input_spec import Shape
 from minikeras.layers.arguments import fraction, known_size, positive_int
 from minikeras.layers.cell import Cell, States
@@ -120,6 +120,7 @@ class UnitsCell(Cell):
         self.bias: Variable | None = None
         if self.use_bias:
             self.bias = self._weight("bias", self._bias_shape())
+        self.input_spec = InputSpec(ndim=2, axes={-1: input_shape[-1]})  # type: ignore[dict-item]
         self.built = True
 
     def _bias_shape(self) -> tuple[int, ...]:
@@ -207,7 +208,7 @@ class UnitsCell(Cell):
         x: np.ndarray,
         states: States,
         squashes: Any,
-        mask: ops.Mask | None,
+        mask: np.ndarray | None,
         dropout: tuple[Masks, Masks],
         ctx: Context,
     ) -> tuple[Any, np.ndarray, list[np.ndarray]]:
@@ -242,9 +243,8 @@ class UnitsCell(Cell):
             y, states, residual = super().run(x, states, mask, ctx)
             return y, states, (None, residual)
         dropout = self.dropout_masks(x.shape[1], x.shape[2], ctx)
-        steps = None if mask is None else ops.Mask(mask)
-        trace, y, final = self._forward(x, states, squashes, steps, dropout, ctx)
-        residual = (x, squashes, steps, dropout, trace)
+        trace, y, final = self._forward(x, states, squashes, mask, dropout, ctx)
+        residual = (x, squashes, mask, dropout, trace)
         return y.swapaxes(1, 2), [state.T for state in final], (residual, None)
 
     def run_backward(
@@ -313,6 +313,11 @@ def _of_cell(name: str) -> property:
         setattr(layer.cell, name, value)
 
     return property(get, set_, doc=f"`{name}` of the cell.")
+
+
+def cell_dtype(kwargs: dict[str, Any]) -> Any:
+    """Return the type that a layer's keywords give, for the layer's cell."""
+    return kwargs.get("dtype") or kwargs.get("input_dtype")
 
 
 def implementation_number(value: Any, cell: Cell) -> int:

@@ -11,7 +11,7 @@ from minikeras.backend import Variable
 from minikeras.engine import Context, InputSpec, Layer
 from minikeras.engine.input_spec import Shape
 from minikeras.engine.outputs import as_list, as_shape
-from minikeras.layers.rnn import refuse_constants, split_states
+from minikeras.layers.rnn import own_copies, refuse_constants, split_states
 
 __all__ = ["Bidirectional", "TimeDistributed", "Wrapper"]
 
@@ -379,30 +379,32 @@ class Bidirectional(Wrapper):
     def _inner_name(self, layer: Layer, name: str) -> str:
         return name
 
-    def __call__(
+    def __call__(  # type: ignore[override]
         self,
         inputs: Any,
-        training: bool = False,
-        mask: np.ndarray | None = None,
         initial_state: Any = None,
         constants: None = None,
+        *,
+        training: bool = False,
+        mask: np.ndarray | None = None,
     ) -> Any:
         """Apply the layer to an array. See `RNN`; forward initial states come first."""
         refuse_constants(constants, self)
         inputs, initial_state = split_states(inputs, initial_state)
         memo: dict[Any, Any] = {}
         if initial_state is not None:
-            half, odd = divmod(len(initial_state), 2)
+            given = initial_state if isinstance(initial_state, (list, tuple)) else [initial_state]
+            half, odd = divmod(len(given), 2)
             if odd:
                 raise ValueError(
-                    f"{self._described()}: initial_state must hold as many states for the forward "
-                    f"layer as for the backward layer; got {len(initial_state)} in all."
+                    f"{self._described()}: initial_state must be a list with as many states for "
+                    f"the forward layer as for the backward layer; got {len(given)} in all."
                 )
             self.ensure_built((None, *np.shape(inputs)[1:]))
-            parts = (initial_state[:half], initial_state[half:])
+            parts = (given[:half], given[half:])
             for layer, states in zip(self.inner_layers, parts, strict=True):
                 memo.update(layer.starting_from(states, inputs))  # type: ignore[attr-defined]
-        return self._call(inputs, training, mask, memo)
+        return own_copies(self._call(inputs, training, mask, memo))
 
     def forward(self, x: np.ndarray, ctx: Context) -> tuple[Any, Any]:
         """Run both directions, which know nothing of each other, and merge their outputs."""

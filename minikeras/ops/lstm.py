@@ -11,6 +11,9 @@ loop, but takes two more passes over all gates; it is slower, the more so the sm
 The backward pass likewise finds the gradients of `h` and `x` by one product a step, and those of
 all weights by one product after the loop.
 
+Where that product is large, the batch is cut into blocks of samples, and two threads walk through
+time side by side. How it is cut follows from the shapes alone.
+
 See `minikeras.ops.recurrent` for the layout. The gates are o, i, f, g here: the first three share
 an activation, and the gradients of the last three go through `c`.
 """
@@ -23,6 +26,8 @@ from typing import NamedTuple
 import numpy as np
 
 from minikeras.ops.blas import matmuls
+from minikeras.ops.memory import scratch
+from minikeras.ops.parallel import for_blocks
 from minikeras.ops.recurrent import (
     SIGMOID,
     TANH,
@@ -64,28 +69,64 @@ class Weights(NamedTuple):
 
 
 class Trace(NamedTuple):
-    """What the backward pass needs of the forward pass.
+    """What the backward pass needs of the forward pass over one block of samples.
 
     Attributes
     ----------
-    inputs : ndarray, shape (steps + 1, units + features + 1, batch)
+    samples : slice
+        Which of the batch.
+    inputs : ndarray, shape (steps + 1, units + features + 1, samples)
         What each step is given: `h`, `x` and a one. The last `h` is the final state.
-    gates : ndarray, shape (steps, 4, units, batch)
-    c : ndarray, shape (steps + 1, units, batch)
+    gates : ndarray, shape (steps, 4, units, samples)
+    c : ndarray, shape (steps + 1, units, samples)
         The other state, from the initial one on.
-    squashed : ndarray, shape (steps, units, batch)
+    squashed : ndarray, shape (steps, units, samples)
         The activation of `c` after each step.
+    mask : Mask or None
     """
 
+    samples: slice
     inputs: np.ndarray
     gates: np.ndarray
     c: np.ndarray
     squashed: np.ndarray
+    mask: Mask | None
 
     @property
     def h(self) -> np.ndarray:
-        """The state `h`, from the initial one on: ``(steps + 1, units, batch)``."""
+        """The state `h`, from the initial one on: ``(steps + 1, units, samples)``."""
         return self.inputs[:, : self.c.shape[1]]
+
+
+class Pass(NamedTuple):
+    """What `lstm` returns.
+
+    Attributes
+    ----------
+    traces : list of Trace
+        One for each block of samples.
+    h, c : ndarray, shape (steps, units, batch) and (units, batch)
+        The outputs, and the final state `c`.
+    """
+
+    traces: list[Trace]
+    h: np.ndarray
+    c: np.ndarray
+
+
+# From how many multiplications in a step, and in all steps, on a second thread pays.
+_STEP = 3_000_000
+_SEQUENCE = 30_000_000
+
+
+def _blocks(steps: int, batch: int, inputs: int, units: int) -> list[slice]:
+    """Cut the batch into blocks, an even number of them or one."""
+    size = GATES * units * inputs * batch
+    if size < _STEP or size * steps < _SEQUENCE or batch < 2:
+        return [slice(0, batch)]
+    count = 2 * max(1, round(size / (8 * _STEP)))
+    width = max(1, -(-batch // count))
+    return [slice(start, min(start + width, batch)) for start in range(0, batch, width)]
 
 
 def lstm(
@@ -95,10 +136,10 @@ def lstm(
     c: np.ndarray,
     activation: Squash,
     recurrent_activation: Squash,
-    mask: Mask | None,
+    mask: np.ndarray | None,
     dropout: np.ndarray | None,
     empty: Empty,
-) -> Trace:
+) -> Pass:
     """Run through all steps.
 
     Parameters
@@ -108,7 +149,7 @@ def lstm(
     h, c : ndarray, shape (batch, units)
         Initial states.
     activation, recurrent_activation : Squash
-    mask : Mask, optional
+    mask : ndarray of bool, shape (steps, batch), optional
     dropout : ndarray, shape (1 or 4, units + features + 1, batch), optional
         Factors of what each step is given; see `dropout_pattern`.
     empty : callable
@@ -116,30 +157,68 @@ def lstm(
 
     Returns
     -------
-    Trace
+    Pass
     """
     steps, batch, features = x.shape
-    units, dtype = len(weights.recurrent_kernel), weights.kernel.dtype
-    inputs = empty((steps + 1, units + features + 1, batch), dtype)
-    inputs[:, -1] = 1
-    inputs[:-1, units:-1] = x.swapaxes(1, 2)
-    gates = empty((steps, GATES, units, batch), dtype)
-    cs = empty((steps + 1, units, batch), dtype)
-    squashed = empty((steps, units, batch), dtype)
-    inputs[0, :units], cs[0] = h.T, c.T
-    trace = Trace(inputs, gates, cs, squashed)
-    kernels = _forward_kernels(weights, recurrent_activation, empty)
-    product = _product(kernels, dropout, batch, empty)
-    term = empty((units, batch), dtype)
+    units, dtype = len(weights.recurrent_kernel), x.dtype
+    rows = units + features + 1
+    kernels = _forward_kernels(weights, recurrent_activation, empty).swapaxes(1, 2)
+    traces = []
+    for samples in _blocks(steps, batch, rows, units):
+        width = samples.stop - samples.start
+        traces.append(
+            Trace(
+                samples,
+                inputs=empty((steps + 1, rows, width), dtype),
+                gates=empty((steps, GATES, units, width), dtype),
+                c=empty((steps + 1, units, width), dtype),
+                squashed=empty((steps, units, width), dtype),
+                mask=None if mask is None else Mask(mask[:, samples]),
+            )
+        )
+    if len(traces) == 1:
+        found = Pass(traces, traces[0].h[1:], traces[0].c[-1])
+    else:
+        found = Pass(traces, empty((steps, units, batch), dtype), empty((units, batch), dtype))
+
+    def work(number: int, _: int, worker: int) -> None:
+        trace = traces[number]
+        samples = trace.samples
+        trace.inputs[:, -1] = 1
+        trace.inputs[:-1, units:-1] = x[:, samples].swapaxes(1, 2)
+        trace.inputs[0, :units], trace.c[0] = h[samples].T, c[samples].T
+        pattern = None if dropout is None else dropout[..., samples]
+        _walk(trace, kernels, activation, recurrent_activation, pattern)
+        if len(traces) > 1:
+            found.h[..., samples], found.c[:, samples] = trace.h[1:], trace.c[-1]
+
+    for_blocks(work, len(traces), 1)
+    return found
+
+
+def _walk(
+    trace: Trace,
+    kernels: np.ndarray,
+    activation: Squash,
+    recurrent_activation: Squash,
+    dropout: np.ndarray | None,
+) -> None:
+    """Go through all steps of a block."""
+    inputs, mask, hs, cs = trace.inputs, trace.mask, trace.h, trace.c
+    term = scratch("lstm_term", cs.shape[1:], cs.dtype)
+    dropped = inputs[0]
+    if dropout is not None:
+        dropped = scratch("lstm_dropped", (len(dropout), *inputs.shape[1:]), inputs.dtype)
     whole = recurrent_activation is SIGMOID and activation is TANH
     squash_gates, squash = recurrent_activation.apply, activation.apply
-    hs = trace.h
-    loop = zip(inputs[:-1], gates, hs, hs[1:], cs, cs[1:], squashed, strict=False)
+    loop = zip(inputs[:-1], trace.gates, hs, hs[1:], cs, cs[1:], trace.squashed, strict=False)
     for t, (given, z, old_h, new_h, old_c, new_c, y) in enumerate(loop):
         if mask is not None and mask.none[t]:
             z[...], y[...], new_h[...], new_c[...] = 0, 0, old_h, old_c
             continue
-        product(given, z)
+        if dropout is not None:
+            given = np.multiply(dropout, given, out=dropped)
+        np.matmul(kernels, given, out=z)
         if whole:  # sigmoid is half of tanh: one call for all four
             np.tanh(z, out=z)
             first = z[:3]
@@ -157,7 +236,6 @@ def lstm(
         if mask is not None and mask.some[t]:
             np.copyto(new_h, old_h, where=mask.masked[t])
             np.copyto(new_c, old_c, where=mask.masked[t])
-    return trace
 
 
 def _forward_kernels(weights: Weights, recurrent_activation: Squash, empty: Empty) -> np.ndarray:
@@ -176,28 +254,6 @@ def _forward_kernels(weights: Weights, recurrent_activation: Squash, empty: Empt
     kernels[:3] *= kernels.dtype.type(recurrent_activation.scale)
     kernels[:3, -1] += kernels.dtype.type(recurrent_activation.offset)
     return kernels
-
-
-def _product(
-    kernels: np.ndarray, dropout: np.ndarray | None, batch: int, empty: Empty
-) -> Callable[[np.ndarray, np.ndarray], None]:
-    """Return the function that computes all gates of a step from what it is given."""
-    turned = kernels.swapaxes(1, 2)
-
-    def of_all(given: np.ndarray, z: np.ndarray) -> None:
-        np.matmul(turned, given, out=z)
-
-    def one_by_one(given: np.ndarray, z: np.ndarray) -> None:
-        matmuls([(turned[k], given, z[k]) for k in range(GATES)])
-
-    if dropout is not None:
-        dropped = empty((len(dropout), kernels.shape[1], batch), kernels.dtype)
-        return lambda given, z: of_all(np.multiply(dropout, given, out=dropped), z)
-    return one_by_one if kernels.size * batch > _LARGE else of_all
-
-
-# From how many multiplications in a step on a second thread is worth waking up.
-_LARGE = 32_000_000
 
 
 def dropout_pattern(
@@ -238,15 +294,14 @@ def lstm_backward(
     dy: np.ndarray,
     dh: np.ndarray,
     dc: np.ndarray,
-    trace: Trace,
+    traces: list[Trace],
     weights: Weights,
     activation: Squash,
     recurrent_activation: Squash,
-    mask: Mask | None,
     dropout: np.ndarray | None,
     needs_input_gradient: bool,
     empty: Empty,
-) -> tuple[np.ndarray, np.ndarray | None]:
+) -> tuple[list[np.ndarray], np.ndarray | None]:
     """Run back through all steps.
 
     Parameters
@@ -255,30 +310,92 @@ def lstm_backward(
         Gradients of the last `n` outputs.
     dh, dc : ndarray, shape (units, batch)
         Gradients of the final states; overwritten by those of the initial ones.
-    trace : Trace
+    traces : list of Trace
         Used up.
-    weights, activation, recurrent_activation, mask, dropout, empty
+    weights, activation, recurrent_activation, dropout, empty
         As for `lstm`.
     needs_input_gradient : bool
 
     Returns
     -------
-    dz : ndarray, shape (steps, 4, units, batch)
-        The gradient of the gates before their activations, for `lstm_gradients`.
+    dz : list of ndarray, shape (steps, 4, units, samples)
+        For each trace, the gradient of the gates before their activations.
     dx : ndarray, shape (steps, batch, features), or None if it is not needed
     """
-    gates = trace.gates
-    steps, _, units, batch = gates.shape
-    dz = empty(gates.shape, gates.dtype)
-    from_h = empty(trace.squashed.shape, gates.dtype)
-    _slopes(trace, activation, recurrent_activation, dz, from_h)
+    steps, units = traces[0].squashed.shape[:2]
+    features, dtype = len(weights.kernel), traces[0].gates.dtype
+    given = units + features if needs_input_gradient else units
+    kernels = _backward_kernels(weights, given, empty)
+    dzs = [empty(trace.gates.shape, dtype) for trace in traces]
+    from_hs = [empty(trace.squashed.shape, dtype) for trace in traces]
+    dinputs = [empty((steps, given, trace.c.shape[2]), dtype) for trace in traces]
+    dx = dinputs[0][:, units:]
+    if len(traces) > 1 and needs_input_gradient:
+        dx = empty((steps, features, dh.shape[1]), dtype)
+
+    def work(number: int, _: int, worker: int) -> None:
+        trace, dz, dinput = traces[number], dzs[number], dinputs[number]
+        samples = trace.samples
+        _slopes(trace, activation, recurrent_activation, dz, from_hs[number])
+        pattern = None if dropout is None else dropout[:, :given, samples]
+        product = _product_backward(kernels, pattern)
+        gradients = dh[:, samples], dc[:, samples]
+        _walk_back(dy[:, samples], *gradients, trace, dz, from_hs[number], dinput, product)
+        if len(traces) > 1 and needs_input_gradient:
+            dx[..., samples] = dinput[:, units:]
+
+    for_blocks(work, len(traces), 1)
+    return dzs, dx.swapaxes(1, 2) if needs_input_gradient else None
+
+
+def _backward_kernels(weights: Weights, given: int, empty: Empty) -> np.ndarray:
+    """Return the kernels ``(given, 4, units)`` of the way back, to `h` alone or to `h` and `x`."""
+    units = len(weights.recurrent_kernel)
+    columns = empty((given, GATES, units), weights.kernel.dtype)
+    for rows, weight in weights.parts()[: 1 if given == units else 2]:
+        for inside, keras in rolled(GATES, ROLL):
+            np.copyto(columns[rows, inside], weight[:, keras])
+    return columns
+
+
+def _product_backward(
+    kernels: np.ndarray, dropout: np.ndarray | None
+) -> Callable[[np.ndarray, np.ndarray], None]:
+    """Return the function that computes the gradient of what a step is given from its `dz`."""
+    given, gates, units = kernels.shape
+    matrix = kernels.reshape(given, gates * units)
+
+    def of_all(dz: np.ndarray, out: np.ndarray) -> None:
+        np.matmul(matrix, dz.reshape(gates * units, -1), out=out)
+        if dropout is not None:
+            np.multiply(out, dropout[0], out=out)
+
+    def of_each(dz: np.ndarray, out: np.ndarray) -> None:
+        products = scratch("lstm_products", (gates, *out.shape), out.dtype)
+        np.matmul(kernels.swapaxes(0, 1), dz, out=products)
+        np.multiply(products, dropout, out=products)  # type: ignore[arg-type]
+        np.add.reduce(products, axis=0, out=out)
+
+    return of_all if dropout is None or len(dropout) == 1 else of_each
+
+
+def _walk_back(
+    dy: np.ndarray,
+    dh: np.ndarray,
+    dc: np.ndarray,
+    trace: Trace,
+    dz: np.ndarray,
+    from_h: np.ndarray,
+    dinputs: np.ndarray,
+    product: Callable[[np.ndarray, np.ndarray], None],
+) -> None:
+    """Go back through all steps of a block; `dz` and `from_h` hold what `_slopes` has found."""
+    gates, mask = trace.gates, trace.mask
+    steps, _, units, width = gates.shape
     if mask is not None:
         _stop_masked(dz, from_h, gates[:, 2], mask)
-    term = empty((units, batch), gates.dtype)
-    past = empty((units, batch), gates.dtype) if mask is not None else term
-    given = units + len(weights.kernel) if needs_input_gradient else units
-    dinputs = empty((steps, given, batch), gates.dtype)
-    product = _product_backward(weights, given, batch, dropout, empty)
+    term = scratch("lstm_term", (units, width), gates.dtype)
+    past = scratch("lstm_past", (units, width), gates.dtype)
     initial_dh, first = dh, steps - len(dy)
     for t in range(steps - 1, -1, -1):
         if t >= first:
@@ -303,86 +420,50 @@ def lstm_backward(
             np.add(dh, past, out=dh)
     if dh is not initial_dh:
         np.copyto(initial_dh, dh)
-    return dz, dinputs[:, units:].swapaxes(1, 2) if needs_input_gradient else None
-
-
-def _product_backward(
-    weights: Weights, given: int, batch: int, dropout: np.ndarray | None, empty: Empty
-) -> Callable[[np.ndarray, np.ndarray], None]:
-    """Return the function that computes the gradient of what a step is given from its `dz`.
-
-    Parameters
-    ----------
-    given : int
-        For how much of it: `h` alone, or `h` and `x`.
-    """
-    units, dtype = len(weights.recurrent_kernel), weights.kernel.dtype
-    columns = empty((given, GATES, units), dtype)
-    for rows, weight in weights.parts()[:2]:
-        if rows.start < given:
-            for inside, keras in rolled(GATES, ROLL):
-                np.copyto(columns[rows, inside], weight[:, keras])
-    matrix = columns.reshape(given, GATES * units)
-
-    def of_all(dz: np.ndarray, out: np.ndarray) -> None:
-        np.matmul(matrix, dz.reshape(GATES * units, batch), out=out)
-
-    def in_blocks(dz: np.ndarray, out: np.ndarray) -> None:
-        matmuls([(matrix, dz.reshape(GATES * units, batch), out)])
-
-    if dropout is None:
-        return in_blocks if matrix.size * batch > _LARGE else of_all
-    if len(dropout) == 1:
-
-        def dropped(dz: np.ndarray, out: np.ndarray) -> None:
-            of_all(dz, out)
-            np.multiply(out, dropout[0, :given], out=out)
-
-        return dropped
-    by_gate = columns.swapaxes(0, 1)
-    products = empty((GATES, given, batch), dtype)
-
-    def each_dropped(dz: np.ndarray, out: np.ndarray) -> None:
-        np.matmul(by_gate, dz, out=products)
-        np.multiply(products, dropout[:, :given], out=products)
-        np.add.reduce(products, axis=0, out=out)
-
-    return each_dropped
 
 
 def lstm_gradients(
-    dz: np.ndarray, trace: Trace, dropout: np.ndarray | None, empty: Empty
+    dzs: list[np.ndarray], traces: list[Trace], dropout: np.ndarray | None, empty: Empty
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the gradients of kernel, recurrent kernel and bias, by one product for all steps.
 
     Parameters
     ----------
-    dz : ndarray, shape (steps, 4, units, batch)
+    dzs : list of ndarray, shape (steps, 4, units, samples)
         What `lstm_backward` returned.
-    trace : Trace
+    traces : list of Trace
     dropout, empty
         As for `lstm`.
     """
-    steps, _, units, batch = dz.shape
-    rows = len(trace.inputs[0])
-    matrix = rows_of(steps * batch, GATES * units, dz.dtype, empty)
-    target = gates_first(matrix.reshape(steps, batch, -1), GATES)
-    for inside, keras in rolled(GATES, ROLL):
-        np.copyto(target[:, keras], dz[:, inside])
-    found = empty((rows, GATES * units), dz.dtype)
-    inputs = rows_of(steps * batch, rows, dz.dtype, empty)
-    by_steps = inputs.reshape(steps, batch, rows).swapaxes(1, 2)
-    if dropout is None:
-        np.copyto(by_steps, trace.inputs[:-1])
-        matmuls([(inputs.T, matrix, found)])
-    else:
-        width = GATES * units // len(dropout)
-        for k in range(len(dropout)):
-            columns = slice(k * width, (k + 1) * width)
-            pattern = dropout[(k + ROLL) % len(dropout)]
-            np.multiply(trace.inputs[:-1], pattern, out=by_steps)
-            matmuls([(inputs.T, matrix[:, columns], found[:, columns])])
+    steps, _, units, _ = dzs[0].shape
+    rows, columns = traces[0].inputs.shape[1], GATES * units
+    count = steps * traces[-1].samples.stop
+    matrix = rows_of(count, columns, dzs[0].dtype, empty)
+    inputs = rows_of(count, rows, dzs[0].dtype, empty)
+    found = empty((rows, columns), dzs[0].dtype)
+    for trace, dz in zip(traces, dzs, strict=True):
+        target = gates_first(_by_steps(matrix, trace), GATES)
+        for inside, keras in rolled(GATES, ROLL):
+            np.copyto(target[:, keras], dz[:, inside])
+    patterns = [None] if dropout is None else [*np.roll(dropout, -ROLL, axis=0)]
+    width = columns // len(patterns)
+    for k, pattern in enumerate(patterns):
+        for trace in traces:
+            target = _by_steps(inputs, trace).swapaxes(1, 2)
+            if pattern is None:
+                np.copyto(target, trace.inputs[:-1])
+            else:
+                np.multiply(trace.inputs[:-1], pattern[:, trace.samples], out=target)
+        part = slice(k * width, (k + 1) * width)
+        matmuls([(inputs.T, matrix[:, part], found[:, part])])
     return found[units:-1], found[:units], found[-1]
+
+
+def _by_steps(matrix: np.ndarray, trace: Trace) -> np.ndarray:
+    """Return the rows of a block as ``(steps, samples, columns)``: the blocks follow each other."""
+    steps, samples = len(trace.gates), trace.samples
+    part = matrix[steps * samples.start : steps * samples.stop]
+    return part.reshape(steps, -1, matrix.shape[1])
 
 
 def _slopes(
@@ -397,7 +478,7 @@ def _slopes(
     ``dz[:, 0]`` are the factors of `dh`, the rest of `dz` those of `dc`, and `from_h` is what `dh`
     adds to `dc`.
     """
-    _, gates, c, squashed = trace
+    gates, c, squashed = trace.gates, trace.c, trace.squashed
     recurrent_activation.slope(gates[:, :3], dz[:, :3])
     activation.slope(gates[:, 3], dz[:, 3])
     dz[:, 0] *= squashed

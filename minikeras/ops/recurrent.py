@@ -21,8 +21,9 @@ from minikeras.ops.blas import batched_matmul
 
 Empty = Callable[..., np.ndarray]
 
-# Rows get this much more room than they need: where their length is a power of two, the entries
-# of a column would all fall into the same few places of the cache.
+# Rows of a multiple of so many bytes get some more room than they need: the entries of a column
+# would all fall into the same few places of the cache.
+_CRITICAL = 512
 _PAD = 16
 
 
@@ -152,7 +153,8 @@ class Rows:
 
 def rows_of(count: int, columns: int, dtype: Any, empty: Empty) -> np.ndarray:
     """Return memory for a matrix with a little room after each row."""
-    return empty((count, columns + _PAD), dtype)[:, :columns]
+    pad = 0 if columns * np.dtype(dtype).itemsize % _CRITICAL else _PAD
+    return empty((count, columns + pad), dtype)[:, :columns]
 
 
 def gates_first(by_steps: np.ndarray, gates: int) -> np.ndarray:

@@ -455,10 +455,12 @@ class Trainer(Layer):
 
     def _predict_once(self, x: np.ndarray) -> np.ndarray:
         x = self._converted(read_only(x))
+        ctx = Context()
         with one_thread():
-            y, _ = self.propagate(x, Context())
-        # A model of layers that only pass on or reshape must not hand out the caller's own memory.
-        return y.copy() if np.may_share_memory(y, x) else y
+            y, _ = self.propagate(x, ctx)
+        ctx.finish()
+        # Neither the caller's own memory is handed out, nor a view that keeps a larger array alive.
+        return y.copy() if y.base is not None or y is x else y
 
     def _ready(self) -> Step:
         """Return the compiled step, made at first use after `compile` or a change of layers."""

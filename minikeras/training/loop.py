@@ -113,7 +113,9 @@ def predict_loop(model: Any, source: Any, verbose: int = 0) -> np.ndarray:
         for x, _, _ in source.batches():
             workspace.begin(x.shape)
             with one_thread():
-                y, _ = model.propagate(x, Context(workspace=workspace))
+                ctx = Context(workspace=workspace)
+                y, _ = model.propagate(x, ctx)
+                ctx.finish()
             if result is None:
                 result = np.empty((source.samples, *y.shape[1:]), y.dtype)
             result[done : done + len(x)] = y

@@ -63,6 +63,12 @@ def _check_kept_states(model: Any, size: int) -> None:
     if size == 0:
         raise ValueError(f"Model '{model.name}' is stateful: a batch needs at least one sample.")
     kept = model.state_batch_size
+    others = {layer.name: found for layer in model.layers if (found := _kept_size(layer))}
+    if len(set(others.values())) > 1:
+        raise ValueError(
+            f"Model '{model.name}' is stateful, but its layers keep the states of different "
+            f"numbers of sequences: {others}. Call model.reset_states() to start anew."
+        )
     if kept not in (None, size):
         raise ValueError(
             f"Model '{model.name}' is stateful and keeps the states of {kept} "
@@ -70,6 +76,10 @@ def _check_kept_states(model: Any, size: int) -> None:
             f"{size} {_plural(size, 'sample')}. Call model.reset_states() to start anew, or pass "
             f"batches of {kept}."
         )
+
+
+def _kept_size(layer: Any) -> int | None:
+    return getattr(layer, "state_batch_size", None) if layer.stateful else None
 
 
 def _check_whole_batches(model: Any, name: str, samples: int, batch_size: int) -> None:

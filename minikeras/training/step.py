@@ -90,7 +90,8 @@ class Step:
             with one_thread():
                 by_rows: dict[Variable, RowGradient] = {}
                 results = self.compute_gradients(x, y, weights, by_rows)
-                self.optimizer.apply_gradients(self.state, by_rows)
+                # A user's own optimizer may define this for the state alone.
+                self.optimizer.apply_gradients(self.state, *([by_rows] if by_rows else []))
                 for weight in self.constrained:
                     weight.assign(weight.constraint(weight.value))
         finally:
@@ -125,6 +126,7 @@ class Step:
         loss, share = self._loss(y, y_pred, weights, ctx)
         results = [loss, *self._metrics(y, y_pred, weights, ctx)]
         self._backward(y, y_pred, share, residual, ctx)
+        ctx.finish()
         return results
 
     def test(
@@ -141,7 +143,9 @@ class Step:
         with one_thread():
             y_pred, _ = self.model.propagate(x, ctx)
             loss, _ = self._loss(y, y_pred, weights, ctx)
-            return [loss, *self._metrics(y, y_pred, weights, ctx)]
+            results = [loss, *self._metrics(y, y_pred, weights, ctx)]
+        ctx.finish()
+        return results
 
     def _loss(
         self, y: np.ndarray, y_pred: np.ndarray, weights: np.ndarray | None, ctx: Context

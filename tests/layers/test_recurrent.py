@@ -13,10 +13,13 @@ from minikeras.layers import (
     GRU,
     LSTM,
     RNN,
+    Activation,
+    Bidirectional,
     Cell,
     CuDNNGRU,
     CuDNNLSTM,
     Dense,
+    Embedding,
     GRUCell,
     Layer,
     LSTMCell,
@@ -790,4 +793,105 @@ def test_kept_states_can_be_read_and_set_by_the_backend():
 )
 def test_words_of_errors(make, message):
     with pytest.raises((TypeError, ValueError), match=message):
+        make()
+
+
+# What two hostile reviews found
+
+
+def test_the_second_argument_of_a_call_is_the_initial_state():
+    layer, x = LSTM(4, dropout=0.5), np.ones((2, 5, 3))
+    states = [np.full((2, 4), 0.5), np.full((2, 4), -0.5)]
+    layer(x)
+    np.testing.assert_array_equal(layer(x, states), layer(x, initial_state=states))
+    both = Bidirectional(LSTM(4))
+    np.testing.assert_array_equal(both(x, states * 2), both(x, initial_state=states * 2))
+    with pytest.raises(ValueError, match="must be a list"):
+        Bidirectional(GRU(4))(x, initial_state=states[0])
+
+
+def test_outputs_of_a_call_share_no_memory():
+    y, h, c = LSTM(4, return_sequences=True, return_state=True)(np.ones((2, 5, 3)))
+    assert y.base is None
+    y[...] = 0
+    assert h.all()
+    assert c.all()
+
+
+@pytest.mark.parametrize("how", ["predict", "train_on_batch", "test_on_batch"])
+def test_a_batch_that_fails_leaves_the_states_alone(how):
+    class Fuse(Activation):
+        blown = False
+
+        def forward(self, x, ctx):
+            if self.blown:
+                raise KeyboardInterrupt
+            return super().forward(x, ctx)
+
+    fuse = Fuse("linear")
+    lstm = LSTM(2, stateful=True, batch_input_shape=(1, 3, 1))
+    model = Sequential([lstm, fuse, Dense(1)])
+    model.compile("sgd", "mse")
+    x, y = np.ones((1, 3, 1)), np.ones((1, 1))
+    model.predict(x)
+    before = [state.numpy() for state in lstm.states]
+    fuse.blown = True
+    with pytest.raises(KeyboardInterrupt):
+        getattr(model, how)(*((x,) if how == "predict" else (x, y)))
+    np.testing.assert_array_equal([state.numpy() for state in lstm.states], before)
+
+
+def test_a_layer_that_is_stateful_no_more_starts_from_zero():
+    layer, x = LSTM(4, stateful=True), np.ones((2, 5, 3))
+    first = layer(x)
+    layer(x)
+    layer.stateful = False
+    np.testing.assert_array_equal(layer(x), first)
+
+
+def test_a_kept_state_stays_one_variable():
+    layer, x = LSTM(4, stateful=True), np.ones((2, 5, 3))
+    layer(x)
+    state = layer.states[0]
+    second = layer(x)
+    np.testing.assert_array_equal(state.numpy(), second)
+    layer.reset_states(layer.states)
+    layer.reset_states([None, None])
+    assert layer.states == [None, None]
+
+
+def test_the_type_is_that_of_the_layer_for_any_number_of_steps():
+    model = Sequential([Dense(3, dtype="float64", input_shape=(None, 3)), LSTM(4)])
+    for steps in (1, 5):
+        assert model.predict(np.ones((2, steps, 3))).dtype == np.float32
+    assert LSTM(4, input_dtype="float64")(np.ones((2, 5, 3))).dtype == np.float64
+
+
+def test_a_cell_that_is_built_checks_its_input():
+    cell = LSTMCell(4)
+    RNN(cell)(np.ones((2, 5, 3)))
+    with pytest.raises(ValueError, match="to have size 3, found 7"):
+        Sequential([RNN(cell, input_shape=(5, 7))])
+
+
+def test_a_stack_draws_dropout_for_each_sequence():
+    cells = [LSTMCell(3, activation="softsign", recurrent_dropout=0.5) for _ in range(2)]
+    layer, x = RNN(cells), np.ones((2, 5, 3), "float32")
+    layer(x)
+    ctx = Context(training=True)
+    layer.forward(np.repeat(x, 3, axis=0), ctx)
+    assert layer.forward(x, ctx)[0].shape == (2, 3)
+
+
+@pytest.mark.parametrize(
+    ("make", "new"),
+    [
+        (lambda: LSTM(3, U_regularizer="l2"), "recurrent_regularizer"),
+        (lambda: LSTM(3, dropout_U=0.1), "recurrent_dropout"),
+        (lambda: Embedding(9, 2, init="uniform"), "embeddings_initializer"),
+        (lambda: Dense(3, init="uniform"), "kernel_initializer"),
+    ],
+)
+def test_names_of_keras_1(make, new):
+    with pytest.raises(TypeError, match=f"Keras 1 name of '{new}'"):
         make()

@@ -488,3 +488,12 @@ def test_a_pickled_model_keeps_the_states_of_its_layers():
     fresh.set_weights(model.get_weights())
     assert fresh.state_batch_size is None
     assert fresh.layers[0].get_config()["stateful"] is True
+
+
+def test_layers_that_keep_different_numbers_of_sequences_are_named():
+    first = LSTM(2, stateful=True, return_sequences=True, input_shape=(3, 1))
+    model = Sequential([first, LSTM(2, stateful=True), Dense(1)])
+    model.predict(np.ones((2, 3, 1)))
+    first.reset_states([np.zeros((4, 2))] * 2)
+    with pytest.raises(ValueError, match=rf"different numbers of sequences: \{{'{first.name}': 4"):
+        model.predict(np.ones((4, 3, 1)))
