@@ -178,14 +178,14 @@ kernel_constraint, recurrent_constraint, bias_constraint, dropout, recurrent_dro
     ) -> np.ndarray | None:
         (dh, dc), (_, (outer, inner), _, _, (traces, pattern)) = dstates, residual
         needed, empty, weights = ctx.needs_input_gradient, ctx.empty, self._op_weights()
-        dzs, dx = lstm_backward(dy, dh, dc, traces, weights, outer, inner, pattern, needed, empty)
+        back = lstm_backward(dy, dh, dc, traces, weights, outer, inner, pattern, needed, empty)
         if any(map(ctx.wants, self.weights)):
-            dkernel, drecurrent, dbias = lstm_gradients(dzs, traces, pattern, empty)
+            dkernel, drecurrent, dbias = lstm_gradients(back, traces, pattern, empty)
             ctx.add_gradient(self.kernel, dkernel)
             ctx.add_gradient(self.recurrent_kernel, drecurrent)
             if self.bias is not None:
                 ctx.add_gradient(self.bias, self._bias_gradient(dbias))
-        return dx
+        return back.dx
 
     def _op_weights(self) -> Weights:
         return Weights(self.kernel.value, self.recurrent_kernel.value, self._whole_bias())

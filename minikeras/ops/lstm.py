@@ -301,7 +301,7 @@ def lstm_backward(
     dropout: np.ndarray | None,
     needs_input_gradient: bool,
     empty: Empty,
-) -> tuple[list[np.ndarray], np.ndarray | None]:
+) -> Back:
     """Run back through all steps.
 
     Parameters
@@ -318,20 +318,20 @@ def lstm_backward(
 
     Returns
     -------
-    dz : list of ndarray, shape (steps, 4, units, samples)
-        For each trace, the gradient of the gates before their activations.
-    dx : ndarray, shape (steps, batch, features), or None if it is not needed
+    Back
     """
     steps, units = traces[0].squashed.shape[:2]
     features, dtype = len(weights.kernel), traces[0].gates.dtype
-    given = units + features if needs_input_gradient else units
+    batch = traces[-1].samples.stop
+    # One product for all steps, on two threads, is better where it is large.
+    afterwards = len(traces) > 1 and dropout is None
+    given = units if afterwards or not needs_input_gradient else units + features
     kernels = _backward_kernels(weights, given, empty)
     dzs = [empty(trace.gates.shape, dtype) for trace in traces]
     from_hs = [empty(trace.squashed.shape, dtype) for trace in traces]
     dinputs = [empty((steps, given, trace.c.shape[2]), dtype) for trace in traces]
-    dx = dinputs[0][:, units:]
-    if len(traces) > 1 and needs_input_gradient:
-        dx = empty((steps, features, dh.shape[1]), dtype)
+    dz_rows = rows_of(steps * batch, GATES * units, dtype, empty)
+    input_rows = rows_of(steps * batch, traces[0].inputs.shape[1], dtype, empty)
 
     def work(number: int, _: int, worker: int) -> None:
         trace, dz, dinput = traces[number], dzs[number], dinputs[number]
@@ -341,11 +341,43 @@ def lstm_backward(
         product = _product_backward(kernels, pattern)
         gradients = dh[:, samples], dc[:, samples]
         _walk_back(dy[:, samples], *gradients, trace, dz, from_hs[number], dinput, product)
-        if len(traces) > 1 and needs_input_gradient:
-            dx[..., samples] = dinput[:, units:]
+        target = gates_first(_by_steps(dz_rows, trace), GATES)
+        for inside, keras in rolled(GATES, ROLL):
+            np.copyto(target[:, keras], dz[:, inside])
+        if dropout is None:
+            np.copyto(_by_steps(input_rows, trace).swapaxes(1, 2), trace.inputs[:-1])
 
     for_blocks(work, len(traces), 1)
-    return dzs, dx.swapaxes(1, 2) if needs_input_gradient else None
+    back = Back(dz_rows, input_rows, None)
+    if not needs_input_gradient:
+        return back
+    if afterwards:
+        rows = empty((steps * batch, features), dtype)
+        matmuls([(dz_rows, weights.kernel.T, rows)])
+        return back._replace(dx=rows.reshape(batch, steps, features).swapaxes(0, 1))
+    if len(traces) == 1:
+        return back._replace(dx=dinputs[0][:, units:].swapaxes(1, 2))
+    dx = empty((steps, batch, features), dtype)
+    for trace, dinput in zip(traces, dinputs, strict=True):
+        dx[:, trace.samples] = dinput[:, units:].swapaxes(1, 2)
+    return back._replace(dx=dx)
+
+
+class Back(NamedTuple):
+    """What `lstm_backward` returns.
+
+    Attributes
+    ----------
+    dz_rows : ndarray, shape (batch * steps, 4 * units)
+        The gradient of the gates before their activations, one row for each step of each sample.
+    input_rows : ndarray, shape (batch * steps, units + features + 1)
+        What the steps were given; without content if there is dropout.
+    dx : ndarray, shape (steps, batch, features), or None if it is not needed
+    """
+
+    dz_rows: np.ndarray
+    input_rows: np.ndarray
+    dx: np.ndarray | None
 
 
 def _backward_kernels(weights: Weights, given: int, empty: Empty) -> np.ndarray:
@@ -423,47 +455,38 @@ def _walk_back(
 
 
 def lstm_gradients(
-    dzs: list[np.ndarray], traces: list[Trace], dropout: np.ndarray | None, empty: Empty
+    back: Back, traces: list[Trace], dropout: np.ndarray | None, empty: Empty
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the gradients of kernel, recurrent kernel and bias, by one product for all steps.
 
     Parameters
     ----------
-    dzs : list of ndarray, shape (steps, 4, units, samples)
-        What `lstm_backward` returned.
+    back : Back
     traces : list of Trace
     dropout, empty
         As for `lstm`.
     """
-    steps, _, units, _ = dzs[0].shape
-    rows, columns = traces[0].inputs.shape[1], GATES * units
-    count = steps * traces[-1].samples.stop
-    matrix = rows_of(count, columns, dzs[0].dtype, empty)
-    inputs = rows_of(count, rows, dzs[0].dtype, empty)
-    found = empty((rows, columns), dzs[0].dtype)
-    for trace, dz in zip(traces, dzs, strict=True):
-        target = gates_first(_by_steps(matrix, trace), GATES)
-        for inside, keras in rolled(GATES, ROLL):
-            np.copyto(target[:, keras], dz[:, inside])
-    patterns = [None] if dropout is None else [*np.roll(dropout, -ROLL, axis=0)]
-    width = columns // len(patterns)
-    for k, pattern in enumerate(patterns):
-        for trace in traces:
-            target = _by_steps(inputs, trace).swapaxes(1, 2)
-            if pattern is None:
-                np.copyto(target, trace.inputs[:-1])
-            else:
+    dz, inputs, _ = back
+    units, rows, columns = traces[0].c.shape[1], inputs.shape[1], dz.shape[1]
+    found = empty((rows, columns), dz.dtype)
+    if dropout is None:
+        matmuls([(inputs.T, dz, found)])
+    else:
+        width = columns // len(dropout)
+        for k, pattern in enumerate(np.roll(dropout, -ROLL, axis=0)):
+            for trace in traces:
+                target = _by_steps(inputs, trace).swapaxes(1, 2)
                 np.multiply(trace.inputs[:-1], pattern[:, trace.samples], out=target)
-        part = slice(k * width, (k + 1) * width)
-        matmuls([(inputs.T, matrix[:, part], found[:, part])])
+            part = slice(k * width, (k + 1) * width)
+            matmuls([(inputs.T, dz[:, part], found[:, part])])
     return found[units:-1], found[:units], found[-1]
 
 
 def _by_steps(matrix: np.ndarray, trace: Trace) -> np.ndarray:
-    """Return the rows of a block as ``(steps, samples, columns)``: the blocks follow each other."""
-    steps, samples = len(trace.gates), trace.samples
-    part = matrix[steps * samples.start : steps * samples.stop]
-    return part.reshape(steps, -1, matrix.shape[1])
+    """Return the rows of a block as ``(steps, samples, columns)``."""
+    steps = len(trace.gates)
+    by_sample = matrix.reshape(-1, steps, matrix.shape[1])
+    return by_sample[trace.samples].swapaxes(0, 1)
 
 
 def _slopes(
