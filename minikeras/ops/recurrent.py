@@ -318,55 +318,6 @@ def rolled_columns(kernel: np.ndarray, gates: int, roll: int, empty: Empty) -> n
     return columns
 
 
-class ThroughState:
-    """The gradient of a state by way of the gates at the next step: ``recurrent @ dz``.
-
-    Parameters
-    ----------
-    kernel : ndarray, shape (units, gates * units)
-    gates, roll : int
-    batch : int
-    dropout : ndarray, shape (1 or gates, units, batch), optional
-    empty : callable
-    """
-
-    # Up to this many multiplications OpenBLAS has a quick way: one product is better than four.
-    _SMALL = 1_000_000
-
-    def __init__(
-        self,
-        kernel: np.ndarray,
-        gates: int,
-        roll: int,
-        batch: int,
-        dropout: np.ndarray | None,
-        empty: Empty,
-    ) -> None:
-        self.dropout = dropout
-        self.columns: np.ndarray | None = None
-        if dropout is None and kernel.size * batch <= self._SMALL:
-            self.columns = rolled_columns(kernel, gates, roll, empty)
-        else:
-            self.kernels = gate_kernels(kernel, gates, roll, empty)
-            self.products = empty((gates, len(kernel), batch), kernel.dtype)
-
-    def __call__(self, dz: np.ndarray, out: np.ndarray) -> None:
-        """Compute it for one step.
-
-        Parameters
-        ----------
-        dz : ndarray, shape (gates, units, batch)
-        out : ndarray, shape (units, batch)
-        """
-        if self.columns is not None:
-            np.matmul(self.columns, dz.reshape(-1, dz.shape[2]), out=out)
-            return
-        np.matmul(self.kernels, dz, out=self.products)
-        if self.dropout is not None:
-            np.multiply(self.products, self.dropout, out=self.products)
-        np.add.reduce(self.products, axis=0, out=out)
-
-
 def _by_gate(kernel: np.ndarray, gates: int) -> np.ndarray:
     return kernel.reshape(len(kernel), gates, -1)
 
@@ -400,12 +351,12 @@ def rolled(gates: int, roll: int) -> list[tuple[slice, slice]]:
 
 
 def gate_kernels(kernel: np.ndarray, gates: int, roll: int, empty: Empty) -> np.ndarray:
-    """Return the kernel ``(units, gates * units)`` as one matrix for each gate.
+    """Return the kernel ``(inputs, gates * units)`` as one matrix for each gate.
 
     Returns
     -------
-    ndarray, shape (gates, units, units)
-        In the order of the time loop; each a kernel to be used as ``kernel.T @ h``.
+    ndarray, shape (gates, inputs, units)
+        In the order of the time loop; each a kernel to be used as ``kernel.T @ x``.
     """
     found = kernel.reshape(len(kernel), gates, -1).swapaxes(0, 1)
     each = empty(found.shape, kernel.dtype)
