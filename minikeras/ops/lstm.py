@@ -483,10 +483,14 @@ def lstm_gradients(
 
 
 def _by_steps(matrix: np.ndarray, trace: Trace) -> np.ndarray:
-    """Return the rows of a block as ``(steps, samples, columns)``."""
-    steps = len(trace.gates)
-    by_sample = matrix.reshape(-1, steps, matrix.shape[1])
-    return by_sample[trace.samples].swapaxes(0, 1)
+    """Return the rows of a block as ``(steps, samples, columns)``.
+
+    The rows go by step, which keeps those of a step together. Those of several blocks go by sample.
+    """
+    steps, _, _, width = trace.gates.shape
+    if steps * width == len(matrix):
+        return matrix.reshape(steps, width, -1)
+    return matrix.reshape(-1, steps, matrix.shape[1])[trace.samples].swapaxes(0, 1)
 
 
 def _slopes(

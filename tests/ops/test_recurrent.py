@@ -9,7 +9,7 @@ from minikeras.engine import Context
 from minikeras.layers import GRUCell, LSTMCell, SimpleRNNCell
 from minikeras.layers.cell import Cell
 from minikeras.layers.cudnn_recurrent import CuDNNGRUCell, CuDNNLSTMCell
-from minikeras.ops import blas, parallel
+from minikeras.ops import blas, lstm, parallel
 
 STEPS, BATCH, FEATURES, UNITS = 5, 4, 2, 3
 
@@ -126,6 +126,31 @@ def test_without_bias(kind, masked):
     Trial(GATED.get(kind, SimpleRNNCell), masked, use_bias=False).check()
 
 
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+@pytest.mark.parametrize("implementation", [1, 2])
+@pytest.mark.parametrize("step", [1, 200])
+def test_an_lstm_in_blocks_of_samples(step, implementation, dropout, masked, monkeypatch):
+    monkeypatch.setattr(lstm, "_STEP", step)
+    monkeypatch.setattr(lstm, "_SEQUENCE", 1)
+    assert len(lstm._blocks(STEPS, BATCH, UNITS + FEATURES + 1, UNITS)) > 1
+    arguments = {"dropout": dropout, "recurrent_dropout": dropout}
+    trial = Trial(LSTMCell, masked, implementation=implementation, **arguments)
+    for outputs, final in itertools.product((STEPS, 2, 1), (True, False)):
+        trial.check(outputs, final)
+
+
+def test_blocks_of_samples():
+    def widths(*shape):
+        return [block.stop - block.start for block in lstm._blocks(*shape)]
+
+    assert widths(8, 64, 65, 32) == [64]  # the seed's stacked layers: too small
+    assert widths(80, 16, 385, 128) == [8, 8]
+    assert widths(80, 33, 385, 128) == [17, 16]
+    assert widths(80, 256, 385, 128) == [64, 64, 64, 64]
+    assert widths(1, 1, 5000, 5000) == [1]
+
+
 @pytest.mark.parametrize("kind", CUDNN)
 def test_cudnn(kind):
     Trial(CUDNN[kind]).check()
@@ -171,13 +196,14 @@ def test_the_gradients_that_are_asked_for(kind):
 
 @pytest.mark.parametrize("kind", [*GATED, "SimpleRNN"])
 def test_the_same_bits_however_many_threads_there_are(kind, monkeypatch):
-    steps, batch, features, units = 24, 48, 112, 64  # enough for several threads: see below
+    steps, batch, features, units = 24, 48, 240, 64  # enough for several threads: see below
     cell = GATED.get(kind, SimpleRNNCell)(units, dtype="float32")
     cell.ensure_built((None, features))
     random = np.random.RandomState(2)
     x = random.standard_normal((steps, batch, features)).astype("float32")
     dy = random.standard_normal((steps, batch, units)).astype("float32")
     assert steps * batch * features * units > blas._SMALL
+    assert len(lstm._blocks(steps, batch, units + features + 1, units)) > 1
     results = []
     for threads in ("1", "2", "4"):
         monkeypatch.setenv("MINIKERAS_NUM_THREADS", threads)
