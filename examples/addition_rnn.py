@@ -37,6 +37,8 @@ def parse_arguments():
     arguments = parser.parse_args()
     if min(arguments.digits, arguments.layers, arguments.epochs) < 1:
         parser.error("--digits, --layers and --epochs: 1 or greater")
+    if arguments.digits > 9:
+        parser.error("--digits: 9 at most")
     pairs = 10**arguments.digits * (10**arguments.digits + 1) // 2
     # The last of the different questions would take long to find.
     most = pairs - pairs // 100

@@ -35,7 +35,10 @@ def parse_arguments():
     )
     parser.add_argument("--samples", type=int, help="train on so many texts only")
     parser.add_argument("--seed", type=int, help="makes two runs give the same numbers")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if arguments.samples is not None and arguments.samples < 1:
+        parser.error("--samples: 1 or greater")
+    return arguments
 
 
 def load_texts(choice):
