@@ -115,8 +115,10 @@ class RNN(Layer):
         states = self._initial_states(x, ctx)
         y, states, residual = run(self.cell, steps, states, mask, ctx)
         if self.stateful:
-            # Not before the whole pass has succeeded: a batch that fails leaves no trace.
-            ctx.at_end(lambda: self._keep(states))
+            # Not before the whole pass has succeeded: a batch that fails leaves no trace. Copies,
+            # since a layer above may overwrite what is its input, against the rules.
+            kept = [state.copy() for state in states]
+            ctx.at_end(lambda: self._keep(kept))
         output = y.swapaxes(0, 1) if self.return_sequences else y[-1]
         return [output, *states] if self.return_state else output, residual
 
@@ -209,7 +211,7 @@ class RNN(Layer):
         """Keep states, in the same arrays as before where the sizes allow."""
         kept = self._states
         if kept is None or [k.shape for k in kept] != [s.shape for s in states]:
-            self._states = [state.copy() for state in states]
+            self._states = states
             return
         for target, state in zip(kept, states, strict=True):
             np.copyto(target, state)
@@ -368,9 +370,9 @@ class UnitsRNN(RNN):
 def split_states(inputs: Any, initial_state: Any) -> tuple[Any, Any]:
     """Take the initial states out of a list ``[x, *states]``."""
     several = isinstance(inputs, (list, tuple)) and len(inputs) > 1
-    if not several or not all(isinstance(array, np.ndarray) for array in inputs):
+    if not several or not all(isinstance(array, (np.ndarray, Variable)) for array in inputs):
         return inputs, initial_state
-    if inputs[0].ndim <= inputs[1].ndim:  # a list of samples
+    if len(inputs[0].shape) <= len(inputs[1].shape):  # a list of samples
         return inputs, initial_state
     if initial_state is not None:
         raise ValueError("The initial states were given twice: in a list with the input.")

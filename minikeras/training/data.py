@@ -41,7 +41,8 @@ def as_array(data: Any, name: str, key: str | None = None) -> np.ndarray:
         if array.dtype == object:  # as pandas makes of columns of different types
             array = array.astype("float64")
     except (ValueError, TypeError) as error:
-        lengths = {len(row) for row in data if hasattr(row, "__len__") and not isinstance(row, str)}
+        rows = data if isinstance(data, (list, tuple)) else ()
+        lengths = {len(row) for row in rows if isinstance(row, (list, tuple)) or np.ndim(row)}
         if len(lengths) > 1:
             raise ValueError(
                 f"{name} holds samples of different lengths, from {min(lengths)} to "

@@ -89,11 +89,12 @@ class Step:
         try:
             with one_thread():
                 by_rows: dict[Variable, RowGradient] = {}
-                results = self.compute_gradients(x, y, weights, by_rows)
+                results, ctx = self._differentiate(x, y, weights, by_rows)
                 # A user's own optimizer may define this for the state alone.
                 self.optimizer.apply_gradients(self.state, *([by_rows] if by_rows else []))
                 for weight in self.constrained:
                     weight.assign(weight.constraint(weight.value))
+            ctx.finish()
         finally:
             self._training.release()
         return results
@@ -107,12 +108,24 @@ class Step:
     ) -> list[float]:
         """Write the gradients of a batch to the store, and return the loss and the metrics.
 
+        Nothing else changes, the states that layers keep neither.
+
         Parameters
         ----------
         row_gradients : dict, optional
             Where gradients go that have few rows, in place of the store; see
             `Context.add_rows`. Default: all go to the store.
         """
+        return self._differentiate(x, y, weights, row_gradients)[0]
+
+    def _differentiate(
+        self,
+        x: np.ndarray,
+        y: np.ndarray,
+        weights: np.ndarray | None,
+        row_gradients: dict[Variable, RowGradient] | None,
+    ) -> tuple[list[float], Context]:
+        """Compute gradients in a pass that is still to be finished."""
         self.store.claim()
         self.workspace.begin(x.shape)
         ctx = Context(
@@ -126,8 +139,7 @@ class Step:
         loss, share = self._loss(y, y_pred, weights, ctx)
         results = [loss, *self._metrics(y, y_pred, weights, ctx)]
         self._backward(y, y_pred, share, residual, ctx)
-        ctx.finish()
-        return results
+        return results, ctx
 
     def test(
         self,

@@ -6,7 +6,7 @@ import warnings
 import numpy as np
 import pytest
 
-from minikeras import activations
+from minikeras import activations, optimizers
 from minikeras.activations import with_gradient
 from minikeras.engine import Context
 from minikeras.layers import (
@@ -895,3 +895,42 @@ def test_a_stack_draws_dropout_for_each_sequence():
 def test_names_of_keras_1(make, new):
     with pytest.raises(TypeError, match=f"Keras 1 name of '{new}'"):
         make()
+
+
+def test_a_list_of_input_and_kept_states():
+    x, layer = np.ones((6, 5, 3)), LSTM(4, stateful=True)
+    layer(x)
+    other = LSTM(4)
+    np.testing.assert_array_equal(other([x, *layer.states]), other(x, layer.states))
+
+
+def test_a_layer_above_that_spoils_its_input_leaves_the_states_alone():
+    class Spoils(Activation):
+        def forward(self, x, ctx):
+            x *= 2
+            return x, None
+
+    lstm = LSTM(4, stateful=True, batch_input_shape=(6, 5, 3))
+    x = np.ones((6, 5, 3))
+    first = LSTM(4)
+    first(x)
+    model = Sequential([lstm, Spoils("linear")])
+    first.set_weights(lstm.get_weights())
+    model.predict(x)
+    np.testing.assert_array_equal(lstm.states[0].numpy(), first(x))
+
+
+def test_an_update_that_fails_leaves_the_states_alone():
+    class Fails(optimizers.SGD):
+        def apply_gradients(self, *state):
+            raise KeyboardInterrupt
+
+    lstm = LSTM(4, stateful=True, batch_input_shape=(6, 5, 3))
+    model = Sequential([lstm])
+    model.compile(Fails(), "mse")
+    x = np.ones((6, 5, 3))
+    model.predict(x)
+    before = lstm.states[0].numpy()
+    with pytest.raises(KeyboardInterrupt):
+        model.train_on_batch(x, np.zeros((6, 4)))
+    np.testing.assert_array_equal(lstm.states[0].numpy(), before)

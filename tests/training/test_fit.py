@@ -511,6 +511,8 @@ def test_not_compiled():
         (np.array([["a"] * 4]), "must hold numbers; got an array of dtype <U1"),
         (np.array([["a", 1.0, 2.0, 3.0]], object), "can't be made into one array of numbers"),
         ((i for i in range(3)), "generators and Sequences are not supported yet"),
+        (object(), "can't be made into one array of numbers"),
+        (np.array(object()), "can't be made into one array of numbers"),
         ([[1, 2, 3, 4], [1, 2]], "samples of different lengths, from 2 to 4.*pad_sequences"),
         (5.0, "got the scalar 5.0"),
         (None, "x is None"),
