@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from minikeras import activations, constraints, initializers, regularizers
+from minikeras import activations
 from minikeras.backend import Variable
 from minikeras.engine import Context
 from minikeras.engine.input_spec import Shape
-from minikeras.layers.arguments import fraction, known_size, positive_int
-from minikeras.layers.cell import Cell, States
+from minikeras.layers.arguments import known_size, positive_int
+from minikeras.layers.cell import States
+from minikeras.layers.lstm_gates import gates, gates_backward
 from minikeras.layers.spatial import (
     data_format_name,
     join_shape,
@@ -26,17 +27,14 @@ from minikeras.layers.spatial import (
     split_shape,
     window_output,
 )
-from minikeras.layers.units_cell import GATES, OUTPUTS, apply, serialized, unapply
+from minikeras.layers.units_cell import GATES, OUTPUTS, KernelCell, Masks
 from minikeras.ops.conv_lstm import GateConv, conv_lstm, conv_lstm_backward
 from minikeras.ops.convolution import conv, conv_backward
-from minikeras.ops.noise import dropout_mask
 from minikeras.ops.recurrent import Mask
 from minikeras.utils.conv_utils import conv_padding
 
-Masks = list[np.ndarray] | None
 
-
-class ConvLSTM2DCell(Cell):
+class ConvLSTM2DCell(KernelCell):
     """One time step of `ConvLSTM2D`, whose arguments it takes.
 
     Parameters
@@ -67,21 +65,9 @@ recurrent_constraint, bias_constraint, dropout, recurrent_dropout
         "padding",
         "data_format",
         "dilation_rate",
-        "activation",
+        *KernelCell.arguments,
         "recurrent_activation",
-        "use_bias",
-        "kernel_initializer",
-        "recurrent_initializer",
-        "bias_initializer",
         "unit_forget_bias",
-        "kernel_regularizer",
-        "recurrent_regularizer",
-        "bias_regularizer",
-        "kernel_constraint",
-        "recurrent_constraint",
-        "bias_constraint",
-        "dropout",
-        "recurrent_dropout",
     )
 
     def __init__(
@@ -109,7 +95,22 @@ recurrent_constraint, bias_constraint, dropout, recurrent_dropout
         recurrent_dropout: float = 0.0,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(
+            activation,
+            use_bias,
+            kernel_initializer,
+            recurrent_initializer,
+            bias_initializer,
+            kernel_regularizer,
+            recurrent_regularizer,
+            bias_regularizer,
+            kernel_constraint,
+            recurrent_constraint,
+            bias_constraint,
+            dropout,
+            recurrent_dropout,
+            **kwargs,
+        )
         self.filters = positive_int(filters, "filters", self)
         self.kernel_size = positive_ints(kernel_size, 2, "kernel_size", self)
         self.strides = positive_ints(strides, 2, "strides", self)
@@ -122,21 +123,8 @@ recurrent_constraint, bias_constraint, dropout, recurrent_dropout
                 f"{self.dilation_rate} don't go together: as in Keras, one of the two must be 1 "
                 "along both axes."
             )
-        self.activation = activations.get(activation)
         self.recurrent_activation = activations.get(recurrent_activation)
-        self.use_bias = bool(use_bias)
-        self.kernel_initializer = initializers.get(kernel_initializer)
-        self.recurrent_initializer = initializers.get(recurrent_initializer)
-        self.bias_initializer = initializers.get(bias_initializer)
         self.unit_forget_bias = bool(unit_forget_bias)
-        self.kernel_regularizer = regularizers.get(kernel_regularizer)
-        self.recurrent_regularizer = regularizers.get(recurrent_regularizer)
-        self.bias_regularizer = regularizers.get(bias_regularizer)
-        self.kernel_constraint = constraints.get(kernel_constraint)
-        self.recurrent_constraint = constraints.get(recurrent_constraint)
-        self.bias_constraint = constraints.get(bias_constraint)
-        self.dropout = fraction(dropout, "dropout", self)
-        self.recurrent_dropout = fraction(recurrent_dropout, "recurrent_dropout", self)
         self.state_size = (self.filters, self.filters)
         self.input_spec = spatial_spec(2, self.data_format)
 
@@ -146,31 +134,10 @@ recurrent_constraint, bias_constraint, dropout, recurrent_dropout
         refuse_empty(self, input_shape, [channels])
         self.state_shapes(input_shape)  # if the window does not fit, there are no weights yet
         width = 4 * self.filters
-        self.kernel = self.add_weight(
-            "kernel",
-            (*self.kernel_size, channels, width),
-            initializer=self.kernel_initializer,
-            regularizer=self.kernel_regularizer,
-            constraint=self.kernel_constraint,
-        )
-        self.recurrent_kernel = self.add_weight(
-            "recurrent_kernel",
-            (*self.kernel_size, self.filters, width),
-            initializer=self.recurrent_initializer,
-            regularizer=self.recurrent_regularizer,
-            constraint=self.recurrent_constraint,
-        )
-        self.bias: Variable | None = None
-        if self.use_bias:
-            self.bias = self.add_weight(
-                "bias",
-                (width,),
-                initializer=self.bias_initializer,
-                regularizer=self.bias_regularizer,
-                constraint=self.bias_constraint,
-            )
-            if self.unit_forget_bias:
-                self.bias.value[self.filters : 2 * self.filters] = 1
+        window = self.kernel_size
+        self._make_weights((*window, channels, width), (*window, self.filters, width), (width,))
+        if self.bias is not None and self.unit_forget_bias:
+            self.bias.value[self.filters : 2 * self.filters] = 1
         self.input_spec = spatial_spec(2, self.data_format, channels)
         self.built = True
 
@@ -194,41 +161,8 @@ recurrent_constraint, bias_constraint, dropout, recurrent_dropout
             _slide(places, window, (1, 1), "same", (1, 1)),
         )
 
-    # Dropout
-
-    def dropout_masks(self, input_shape: Shape, ctx: Context) -> tuple[Masks, Masks]:
-        """Draw the patterns of dropout for one sequence; they are the same at each step.
-
-        Parameters
-        ----------
-        input_shape : tuple of int
-            That of one time step, with the batch axis.
-        ctx : Context
-
-        Returns
-        -------
-        inputs : list of ndarray, shape `input_shape`, or None
-            Factors of the input for each gate.
-        states : list of ndarray, shape of a state, or None
-            Factors of the state on its way into each gate.
-        """
-
-        def draw(rate: float, shape: Shape) -> Masks:
-            if not ctx.training or rate == 0:
-                return None
-            masks = [ctx.empty(shape, self.dtype) for _ in range(4)]
-            return [dropout_mask(ctx.generator, mask.shape, rate, out=mask) for mask in masks]
-
-        state_shape = (input_shape[0], *self.state_shapes(input_shape)[0][1:])
-        return draw(self.dropout, input_shape), draw(self.recurrent_dropout, state_shape)
-
-    def _masks(self, x: np.ndarray, ctx: Context) -> tuple[Masks, Masks]:
-        """Return the patterns of the sequence at work, drawn at its first step."""
-        if not ctx.training or not (self.dropout or self.recurrent_dropout):
-            return None, None
-        if self not in ctx.memo:
-            ctx.memo[self] = self.dropout_masks(x.shape, ctx)
-        return ctx.memo[self]
+    def _patterns(self) -> int:
+        return 4
 
     # One step by the book
 
@@ -242,38 +176,22 @@ recurrent_constraint, bias_constraint, dropout, recurrent_dropout
         z += self._convolve(h, self.recurrent_kernel, slides[1], recurrent_masks, places)
         if self.bias is not None:
             z += self.bias.value
-        zi, zf, zc, zo = map(self._laid_out, np.split(z, 4, axis=-1))
-        i, kept_i = apply(self.recurrent_activation, zi)
-        f, kept_f = apply(self.recurrent_activation, zf)
-        g, kept_g = apply(self.activation, zc)
-        o, kept_o = apply(self.recurrent_activation, zo)
-        new_c = f * c + i * g
-        y, kept_y = apply(self.activation, new_c)
-        new_h = o * y
-        kept = (kept_i, kept_f, kept_g, kept_o, kept_y)
-        residual = (x, h, c, i, f, g, o, y, kept, masks, recurrent_masks, slides)
-        return new_h, [new_h, new_c], residual
+        parts = list(map(self._laid_out, np.split(z, 4, axis=-1)))
+        new_h, new_c, kept = gates(parts, c, self.activation, self.recurrent_activation)
+        return new_h, [new_h, new_c], (x, h, kept, masks, recurrent_masks, slides)
 
     def step_backward(
         self, dy: np.ndarray, dstates: States, residual: Any, ctx: Context
     ) -> tuple[np.ndarray, States]:
         """Go back through one time step. See `Cell.step_backward`."""
-        x, h, c, i, f, g, o, y, kept, masks, recurrent_masks, slides = residual
-        kept_i, kept_f, kept_g, kept_o, kept_y = kept
+        x, h, kept, masks, recurrent_masks, slides = residual
         dh, dc = dstates
-        dh = dh + dy
-        dc = dc + unapply(self.activation, dh * o, kept_y)
-        parts = [
-            unapply(self.recurrent_activation, dc * g, kept_i),
-            unapply(self.recurrent_activation, dc * c, kept_f),
-            unapply(self.activation, dc * i, kept_g),
-            unapply(self.recurrent_activation, dh * y, kept_o),
-        ]
+        parts, dc = gates_backward(dh + dy, dc, kept, self.activation, self.recurrent_activation)
         dz = np.concatenate([self._channels_last(part) for part in parts], axis=-1)
         if self.bias is not None:
             ctx.add_gradient(self.bias, dz.sum(axis=(0, 1, 2)))
         dh = self._convolve_backward(dz, h, self.recurrent_kernel, slides[1], recurrent_masks, ctx)
-        return self._convolve_backward(dz, x, self.kernel, slides[0], masks, ctx), [dh, dc * f]
+        return self._convolve_backward(dz, x, self.kernel, slides[0], masks, ctx), [dh, dc]
 
     def _convolve(
         self, x: np.ndarray, weight: Variable, slide: dict[str, Any], masks: Masks, places: Shape
@@ -341,7 +259,7 @@ recurrent_constraint, bias_constraint, dropout, recurrent_dropout
         residual = (images, convs, trace, squash, recurrent_squash, masked)
         return self._laid_out(trace.h[1:], axis=2), final, (residual, None)
 
-    def _gate_convs(self, input_shape: Shape, ctx: Context) -> tuple[GateConv, GateConv]:
+    def _gate_convs(self, input_shape: tuple[int, ...], ctx: Context) -> tuple[GateConv, GateConv]:
         """Return the convolutions of input and state, with new patterns of dropout."""
         inputs, recurrent = (
             None if masks is None else [self._channels_last(m) for m in masks]
@@ -387,14 +305,6 @@ recurrent_constraint, bias_constraint, dropout, recurrent_dropout
     def _laid_out(self, y: np.ndarray, axis: int = 1) -> np.ndarray:
         """View an array with the channels last in the layer's layout."""
         return y if self.data_format == "channels_last" else np.moveaxis(y, -1, axis)
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor arguments."""
-        return {**super().get_config(), **self.own_config()}
-
-    def own_config(self) -> dict[str, Any]:
-        """Return the constructor arguments besides those that all layers have."""
-        return {name: serialized(name, getattr(self, name)) for name in self.arguments}
 
 
 def _slide(

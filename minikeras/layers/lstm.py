@@ -10,16 +10,15 @@ from minikeras import activations, regularizers
 from minikeras.engine import Context
 from minikeras.engine.input_spec import Shape
 from minikeras.layers.cell import States
+from minikeras.layers.lstm_gates import gates, gates_backward
 from minikeras.layers.rnn import UnitsRNN
 from minikeras.layers.units_cell import (
     GATES,
     Masks,
     UnitsCell,
-    apply,
     cell_dtype,
     implementation_number,
     shares_with_cell,
-    unapply,
 )
 from minikeras.ops import recurrent as ops
 from minikeras.ops.lstm import Weights, dropout_pattern, lstm, lstm_backward, lstm_gradients
@@ -119,39 +118,22 @@ kernel_constraint, recurrent_constraint, bias_constraint, dropout, recurrent_dro
         bias = self._whole_bias()
         if bias is not None:
             z += bias
-        zi, zf, zc, zo = self._split(z)
-        i, kept_i = apply(self.recurrent_activation, zi)
-        f, kept_f = apply(self.recurrent_activation, zf)
-        g, kept_g = apply(self.activation, zc)
-        o, kept_o = apply(self.recurrent_activation, zo)
-        new_c = f * c + i * g
-        y, kept_y = apply(self.activation, new_c)
-        new_h = o * y
-        kept = (kept_i, kept_f, kept_g, kept_o, kept_y)
-        return new_h, [new_h, new_c], (x, h, c, i, f, g, o, y, kept, masks, recurrent_masks)
+        parts = self._split(z)
+        new_h, new_c, kept = gates(parts, c, self.activation, self.recurrent_activation)
+        return new_h, [new_h, new_c], (x, h, kept, masks, recurrent_masks)
 
     def step_backward(
         self, dy: np.ndarray, dstates: States, residual: Any, ctx: Context
     ) -> tuple[np.ndarray, States]:
         """Go back through one time step. See `Cell.step_backward`."""
-        x, h, c, i, f, g, o, y, kept, masks, recurrent_masks = residual
-        kept_i, kept_f, kept_g, kept_o, kept_y = kept
+        x, h, kept, masks, recurrent_masks = residual
         dh, dc = dstates
-        dh = dh + dy
-        dc = dc + unapply(self.activation, dh * o, kept_y)
-        dz = np.concatenate(
-            [
-                unapply(self.recurrent_activation, dc * g, kept_i),
-                unapply(self.recurrent_activation, dc * c, kept_f),
-                unapply(self.activation, dc * i, kept_g),
-                unapply(self.recurrent_activation, dh * y, kept_o),
-            ],
-            axis=1,
-        )
+        parts, dc = gates_backward(dh + dy, dc, kept, self.activation, self.recurrent_activation)
+        dz = np.concatenate(parts, axis=1)
         if self.bias is not None:
             ctx.add_gradient(self.bias, self._bias_gradient(dz.sum(axis=0)))
         dh = self._product_backward(dz, h, self.recurrent_kernel, recurrent_masks, ctx)
-        return self._product_backward(dz, x, self.kernel, masks, ctx), [dh, dc * f]
+        return self._product_backward(dz, x, self.kernel, masks, ctx), [dh, dc]
 
     # A whole sequence
 

@@ -16,6 +16,7 @@ from minikeras.ops.blas import matmuls
 class ProjectedCell(UnitsCell):
     """The base of SimpleRNNCell and GRUCell, which say what is done inside of the loop."""
 
+    roll = 0  # see `minikeras.ops.recurrent`
     _sequence_methods = (*UnitsCell._sequence_methods, "_loop", "_loop_backward")
 
     def _loop(
@@ -83,13 +84,12 @@ class ProjectedCell(UnitsCell):
         factors = ops.features_first(recurrent, self.gates, self.roll, ctx.empty)
         steps = None if mask is None else ops.Mask(mask)
         trace = self._loop(z, states, squashes, steps, factors, ctx)
-        return (trace, steps), trace.h[1:], [trace.h[-1]]
+        return (trace, steps, factors), trace.h[1:], [trace.h[-1]]
 
     def _backward(
         self, dy: np.ndarray, dstates: list[np.ndarray], residual: Any, ctx: Context
     ) -> np.ndarray | None:
-        x, squashes, _, (inputs, recurrent), (trace, mask) = residual
-        factors = ops.features_first(recurrent, self.gates, self.roll, ctx.empty)
+        x, squashes, _, (inputs, recurrent), (trace, mask, factors) = residual
         dz, dproduct = self._loop_backward(dy, dstates, trace, squashes, mask, factors, ctx)
         rows = [ops.Rows(x, ctx.empty, m) for m in inputs or [None]]
         self._weight_gradients(dz, dproduct, trace, rows, recurrent, ctx)

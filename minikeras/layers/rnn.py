@@ -299,7 +299,7 @@ class RNN(Layer):
         found = mask if self.return_sequences else None
         if not self.return_state:
             return found
-        return [found, *[None] * len(self.states)]
+        return [found, *[None] * len(_sizes(self.cell))]
 
     # Weights and configuration
 

@@ -1,4 +1,4 @@
-"""`UnitsCell`: what SimpleRNNCell, GRUCell and LSTMCell have in common.
+"""`KernelCell`, what all cells of Keras have in common, and `UnitsCell`, those over features.
 
 Each of them says twice what it does. `step` and `step_backward` are one time step by the book,
 with any activation. `run` and `run_backward` go over a whole sequence by ops that do as much as
@@ -37,13 +37,11 @@ GATES: dict[Callable, ops.Squash] = {
 }
 
 
-class UnitsCell(Cell):
-    """A cell with kernel, recurrent kernel and bias for each of its gates.
+class KernelCell(Cell):
+    """A cell with kernel, recurrent kernel, bias and dropout; what those of Keras share.
 
     Parameters
     ----------
-    units : int
-        Features of the output, greater than 0.
     activation : str or callable, optional
     use_bias : bool
     kernel_initializer, recurrent_initializer, bias_initializer : str, dict or Initializer
@@ -54,13 +52,8 @@ class UnitsCell(Cell):
         See `Layer`.
     """
 
-    _sequence_methods: tuple[str, ...] = ("run", "run_backward", "_forward", "_backward")
-    gates = 1
-    roll = 0  # see `minikeras.ops.recurrent`
-
     #: What `get_config` returns besides a layer's own arguments.
     arguments: tuple[str, ...] = (
-        "units",
         "activation",
         "use_bias",
         "kernel_initializer",
@@ -78,7 +71,6 @@ class UnitsCell(Cell):
 
     def __init__(
         self,
-        units: int,
         activation: Any = "tanh",
         use_bias: bool = True,
         kernel_initializer: Any = "glorot_uniform",
@@ -95,7 +87,6 @@ class UnitsCell(Cell):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.units = positive_int(units, "units", self)
         self.activation = activations.get(activation)
         self.use_bias = bool(use_bias)
         self.kernel_initializer = initializers.get(kernel_initializer)
@@ -109,34 +100,23 @@ class UnitsCell(Cell):
         self.bias_constraint = constraints.get(bias_constraint)
         self.dropout = fraction(dropout, "dropout", self)
         self.recurrent_dropout = fraction(recurrent_dropout, "recurrent_dropout", self)
-        self.state_size: Any = self.units
-        self.output_size = self.units
 
-    def build(self, input_shape: Shape) -> None:
-        """Make kernel, recurrent kernel and bias."""
-        width = self.gates * self.units
-        self.kernel = self._weight("kernel", (known_size(input_shape, -1, self), width))
-        self.recurrent_kernel = self._weight("recurrent", (self.units, width), "recurrent_kernel")
-        self.bias: Variable | None = None
-        if self.use_bias:
-            self.bias = self._weight("bias", self._bias_shape())
-        self.input_spec = InputSpec(ndim=2, axes={-1: input_shape[-1]})  # type: ignore[dict-item]
-        self.built = True
-
-    def _bias_shape(self) -> tuple[int, ...]:
-        return (self.gates * self.units,)
+    def _make_weights(
+        self, kernel: tuple[int, ...], recurrent: tuple[int, ...], bias: tuple[int, ...]
+    ) -> None:
+        """Make the weights, of the given shapes."""
+        self.kernel = self._weight("kernel", kernel)
+        self.recurrent_kernel = self._weight("recurrent", recurrent, "recurrent_kernel")
+        self.bias: Variable | None = self._weight("bias", bias) if self.use_bias else None
 
     def _weight(self, kind: str, shape: tuple[int, ...], name: str | None = None) -> Variable:
         return self.add_weight(
             name or kind,
             shape,
-            initializer=self._initializer(kind),
+            initializer=getattr(self, f"{kind}_initializer"),
             regularizer=getattr(self, f"{kind}_regularizer"),
             constraint=getattr(self, f"{kind}_constraint"),
         )
-
-    def _initializer(self, kind: str) -> Any:
-        return getattr(self, f"{kind}_initializer")
 
     # Dropout
 
@@ -144,32 +124,82 @@ class UnitsCell(Cell):
         """Return how many patterns of dropout there are: one, or one for each gate."""
         return 1
 
-    def dropout_masks(self, batch: int, features: int, ctx: Context) -> tuple[Masks, Masks]:
+    def dropout_masks(self, input_shape: tuple[int, ...], ctx: Context) -> tuple[Masks, Masks]:
         """Draw the patterns of dropout for one sequence; they are the same at each step.
+
+        Parameters
+        ----------
+        input_shape : tuple of int
+            That of one time step, with the batch axis.
+        ctx : Context
 
         Returns
         -------
-        inputs : list of ndarray, shape (batch, features), or None
+        inputs : list of ndarray, shape `input_shape`, or None
             Factors of the input, once or for each gate.
-        states : list of ndarray, shape (batch, units), or None
+        states : list of ndarray, shape of the first state, or None
             Factors of the state on its way into the gates.
         """
 
-        def draw(rate: float, columns: int) -> Masks:
+        def draw(rate: float, shape: Shape) -> Masks:
             if not ctx.training or rate == 0:
                 return None
-            masks = [ctx.empty((batch, columns), self.dtype) for _ in range(self._patterns())]
+            masks = [ctx.empty(shape, self.dtype) for _ in range(self._patterns())]
             return [dropout_mask(ctx.generator, mask.shape, rate, out=mask) for mask in masks]
 
-        return draw(self.dropout, features), draw(self.recurrent_dropout, self.units)
+        state_shape = (input_shape[0], *self.state_shapes(input_shape)[0][1:])
+        return draw(self.dropout, input_shape), draw(self.recurrent_dropout, state_shape)
 
     def _masks(self, x: np.ndarray, ctx: Context) -> tuple[Masks, Masks]:
         """Return the patterns of the sequence at work, drawn at its first step."""
         if not ctx.training or not (self.dropout or self.recurrent_dropout):
             return None, None
         if self not in ctx.memo:
-            ctx.memo[self] = self.dropout_masks(len(x), x.shape[-1], ctx)
+            ctx.memo[self] = self.dropout_masks(x.shape, ctx)
         return ctx.memo[self]
+
+    # Configuration
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor arguments."""
+        return {**super().get_config(), **self.own_config()}
+
+    def own_config(self) -> dict[str, Any]:
+        """Return the constructor arguments besides those that all layers have."""
+        return {name: _serialized(name, getattr(self, name)) for name in self.arguments}
+
+
+class UnitsCell(KernelCell):
+    """A cell over features: for each of its gates kernels of `units` columns.
+
+    Parameters
+    ----------
+    units : int
+        Features of the output, greater than 0.
+    *args, **kwargs
+        See `KernelCell`.
+    """
+
+    _sequence_methods: tuple[str, ...] = ("run", "run_backward", "_forward", "_backward")
+    gates = 1
+    arguments = ("units", *KernelCell.arguments)
+
+    def __init__(self, units: int, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.units = positive_int(units, "units", self)
+        self.state_size: Any = self.units
+        self.output_size = self.units
+
+    def build(self, input_shape: Shape) -> None:
+        """Make kernel, recurrent kernel and bias."""
+        features = known_size(input_shape, -1, self)
+        width = self.gates * self.units
+        self._make_weights((features, width), (self.units, width), self._bias_shape())
+        self.input_spec = InputSpec(ndim=2, axes={-1: features})
+        self.built = True
+
+    def _bias_shape(self) -> tuple[int, ...]:
+        return (self.gates * self.units,)
 
     # One step by the book
 
@@ -242,7 +272,7 @@ class UnitsCell(Cell):
         if squashes is None or (len(x) == 1 and not ctx.training):
             y, states, residual = super().run(x, states, mask, ctx)
             return y, states, (None, residual)
-        dropout = self.dropout_masks(x.shape[1], x.shape[2], ctx)
+        dropout = self.dropout_masks(x.shape[1:], ctx)
         trace, y, final = self._forward(x, states, squashes, mask, dropout, ctx)
         residual = (x, squashes, mask, dropout, trace)
         return y.swapaxes(1, 2), [state.T for state in final], (residual, None)
@@ -262,14 +292,6 @@ class UnitsCell(Cell):
         dx = self._backward(dy, gradients, fused, ctx)
         return dx, [gradient.T for gradient in gradients]
 
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor arguments."""
-        return {**super().get_config(), **self.own_config()}
-
-    def own_config(self) -> dict[str, Any]:
-        """Return the constructor arguments besides those that all layers have."""
-        return {name: serialized(name, getattr(self, name)) for name in self.arguments}
-
 
 _HOMES = {
     "activation": activations,
@@ -279,7 +301,7 @@ _HOMES = {
 }
 
 
-def serialized(name: str, value: Any) -> Any:
+def _serialized(name: str, value: Any) -> Any:
     """Return an argument as a configuration holds it; its name tells what it is."""
     home: Any = _HOMES.get(name.rpartition("_")[2])
     return value if home is None else home.serialize(value)

@@ -1,8 +1,8 @@
 """What the recurrent ops share: the products outside of the time loop, and gate functions.
 
-A recurrent layer needs one small product for each time step; all else can be done for the whole
-sequence at once. So the input is projected before the loop, and the weights' gradients are
-single products after it.
+A recurrent layer needs one small product for each time step; what does not depend on the state can
+be done for the whole sequence at once. For SimpleRNN and GRU the input is projected before the
+loop (an LSTM has a way of its own); the weights' gradients are single products after it.
 
 Inside the loop arrays are laid out ``(steps, gates, units, batch)``: what belongs to one gate at
 one step is one piece of memory, and neighbouring gates are, too. NumPy works through a piece in

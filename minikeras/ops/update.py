@@ -108,9 +108,7 @@ def adam(
     """Adam. `lr` contains the factor that corrects the bias of both means."""
     _running_mean_square(vs, gradient, beta_2, scratch)
     _running_mean(ms, gradient, beta_1)
-    np.sqrt(vs, out=scratch)
-    scratch += epsilon
-    _step_by_quotient(value, ms, scratch, lr)
+    _step_by_mean(value, ms, vs, scratch, lr, epsilon)
 
 
 def amsgrad(
@@ -129,9 +127,7 @@ def amsgrad(
     _running_mean_square(vs, gradient, beta_2, scratch)
     _running_mean(ms, gradient, beta_1)
     np.maximum(vhats, vs, out=vhats)
-    np.sqrt(vhats, out=scratch)
-    scratch += epsilon
-    _step_by_quotient(value, ms, scratch, lr)
+    _step_by_mean(value, ms, vhats, scratch, lr, epsilon)
 
 
 def adamax(
@@ -213,6 +209,15 @@ def _step_by_root(
     value -= gradient
 
 
+def _step_by_mean(
+    value: Array, mean: Array, square: Array, scratch: Array, lr: float, epsilon: float
+) -> None:
+    """``value -= lr * mean / (sqrt(square) + epsilon)``."""
+    np.sqrt(square, out=scratch)
+    scratch += epsilon
+    _step_by_quotient(value, mean, scratch, lr)
+
+
 def _step_by_quotient(value: Array, mean: Array, divisor: Array, lr: float) -> None:
     """``value -= lr * mean / divisor``; uses the divisor up."""
     np.divide(mean, divisor, out=divisor)
@@ -273,9 +278,7 @@ def _adam_at_rest(
 ) -> None:
     vs *= beta_2
     ms *= beta_1
-    np.sqrt(vs, out=scratch)
-    scratch += epsilon
-    _step_by_quotient(value, ms, scratch, lr)
+    _step_by_mean(value, ms, vs, scratch, lr, epsilon)
 
 
 def _amsgrad_at_rest(
@@ -292,9 +295,7 @@ def _amsgrad_at_rest(
     vs *= beta_2
     ms *= beta_1
     np.maximum(vhats, vs, out=vhats)
-    np.sqrt(vhats, out=scratch)
-    scratch += epsilon
-    _step_by_quotient(value, ms, scratch, lr)
+    _step_by_mean(value, ms, vhats, scratch, lr, epsilon)
 
 
 def _adamax_at_rest(

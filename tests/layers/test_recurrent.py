@@ -258,21 +258,21 @@ def test_one_step_is_the_same_in_training(kind):
 def test_dropout_is_the_same_at_all_steps_and_not_in_two_sequences(kind):
     layer = KERAS[kind](2, dropout=0.5, recurrent_dropout=0.5)
     layer.ensure_built((None, 3, 4))
-    inputs, states = layer.cell.dropout_masks(50, 4, Context(training=True))
+    inputs, states = layer.cell.dropout_masks((50, 4), Context(training=True))
     assert len(inputs) == len(states) == (1 if kind == "SimpleRNN" else layer.cell.gates)
     for pattern, size in [*((p, 4) for p in inputs), *((p, 2) for p in states)]:
         assert pattern.shape == (50, size)
         assert sorted(np.unique(pattern)) == [0, 2]
-    first = layer.cell.dropout_masks(50, 4, Context(training=True))[0][0]
+    first = layer.cell.dropout_masks((50, 4), Context(training=True))[0][0]
     assert not np.array_equal(first, inputs[0])
-    assert layer.cell.dropout_masks(50, 4, Context()) == (None, None)
+    assert layer.cell.dropout_masks((50, 4), Context()) == (None, None)
 
 
 @gated_kinds
 def test_with_implementation_2_all_gates_have_one_pattern(kind):
     layer = GATED[kind](2, dropout=0.5, recurrent_dropout=0.5, implementation=2)
     layer.ensure_built((None, 3, 4))
-    inputs, states = layer.cell.dropout_masks(5, 4, Context(training=True))
+    inputs, states = layer.cell.dropout_masks((5, 4), Context(training=True))
     assert len(inputs) == len(states) == 1
 
 

@@ -40,7 +40,7 @@ class Trial:
         cell.ensure_built((None, FEATURES))
         for weight in cell.weights:
             weight.value[...] = 0.6 * random.standard_normal(weight.shape)
-        patterns = cell.dropout_masks(BATCH, FEATURES, Context(training=True))
+        patterns = cell.dropout_masks((BATCH, FEATURES), Context(training=True))
         cell.dropout_masks = lambda *_: patterns
         count = len(np.atleast_1d(cell.state_size))
         self.x = self.sample(random, STEPS, BATCH, FEATURES)
