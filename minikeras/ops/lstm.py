@@ -473,7 +473,8 @@ def lstm_gradients(
         matmuls([(inputs.T, dz, found)])
     else:
         width = columns // len(dropout)
-        for k, pattern in enumerate(np.roll(dropout, -ROLL, axis=0)):
+        for k in range(len(dropout)):
+            pattern = dropout[(k + ROLL) % len(dropout)]
             for trace in traces:
                 target = _by_steps(inputs, trace).swapaxes(1, 2)
                 np.multiply(trace.inputs[:-1], pattern[:, trace.samples], out=target)
