@@ -1,7 +1,7 @@
 """Activation functions by name, and their derivatives for the layers that apply them.
 
 A layer asks `forward_backward` for the pair of operations that belongs to a function. Arithmetic
-is done in `minikeras.ops.activation`.
+is done in `minikeras.ops.activation`. A function of your own is written in terms of `K`.
 """
 
 from __future__ import annotations
@@ -10,9 +10,13 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
 
-from minikeras.backend import floatx
+from minikeras.backend import nn
+from minikeras.backend.context import Context
+from minikeras.backend.nn import as_floats
+from minikeras.backend.operators import TensorLike
+from minikeras.backend.running import inside
+from minikeras.backend.tape import Tensor, backpropagate, differentiable, value_of
 from minikeras.ops import activation as ops
 from minikeras.utils.registry import Registry
 
@@ -38,7 +42,7 @@ __all__ = [
 ]
 
 
-def softmax(x: ArrayLike, axis: int = -1) -> np.ndarray:
+def softmax(x: Any, axis: int = -1) -> Any:
     """Turn scores into probabilities: ``exp(x) / sum(exp(x))``.
 
     Parameters
@@ -63,16 +67,16 @@ def softmax(x: ArrayLike, axis: int = -1) -> np.ndarray:
     >>> softmax([[0.0, 0.0]])
     array([[0.5, 0.5]], dtype=float32)
     """
-    x = as_floats(x)
+    x = x if isinstance(x, TensorLike) else as_floats(x)
     if x.ndim < 2:
         raise ValueError(
             f"Cannot apply softmax to an array of rank {x.ndim}: expected (batch, ..., classes), "
             f"got shape {x.shape}. A single sample is x[None, :]."
         )
-    return ops.softmax(x, axis=axis)
+    return nn.softmax(x, axis=axis)
 
 
-def elu(x: ArrayLike, alpha: float = 1.0) -> np.ndarray:
+def elu(x: Any, alpha: float = 1.0) -> Any:
     """Exponential linear unit: ``x`` where positive, else ``alpha * (exp(x) - 1)``.
 
     Parameters
@@ -90,10 +94,10 @@ def elu(x: ArrayLike, alpha: float = 1.0) -> np.ndarray:
     >>> elu([1.0, 0.0, -1000.0], alpha=0.5)
     array([ 1. ,  0. , -0.5], dtype=float32)
     """
-    return _apply(ops.elu, x, alpha=float(alpha))
+    return nn.elu(x, alpha)
 
 
-def selu(x: ArrayLike) -> np.ndarray:
+def selu(x: Any) -> Any:
     """Scaled exponential linear unit: ``1.0507 * elu(x, alpha=1.67326)``.
 
     With the initializer `lecun_normal` and `AlphaDropout`, mean 0 and variance 1 are kept from
@@ -108,10 +112,10 @@ def selu(x: ArrayLike) -> np.ndarray:
     >>> selu([1.0, 0.0]).round(4)
     array([1.0507, 0.    ], dtype=float32)
     """
-    return _apply(ops.selu, x)
+    return _applied(x, _PAIRS[selu])
 
 
-def softplus(x: ArrayLike) -> np.ndarray:
+def softplus(x: Any) -> Any:
     """Smooth rectifier: ``log(1 + exp(x))``.
 
     Examples
@@ -119,10 +123,10 @@ def softplus(x: ArrayLike) -> np.ndarray:
     >>> softplus([0.0, 1000.0]).round(4)
     array([6.931e-01, 1.000e+03], dtype=float32)
     """
-    return _apply(ops.softplus, x)
+    return nn.softplus(x)
 
 
-def softsign(x: ArrayLike) -> np.ndarray:
+def softsign(x: Any) -> Any:
     """Return ``x / (1 + |x|)``, between -1 and 1.
 
     Examples
@@ -130,12 +134,10 @@ def softsign(x: ArrayLike) -> np.ndarray:
     >>> softsign([1.0, -3.0])
     array([ 0.5 , -0.75], dtype=float32)
     """
-    return _apply(ops.softsign, x)
+    return nn.softsign(x)
 
 
-def relu(
-    x: ArrayLike, alpha: float = 0.0, max_value: float | None = None, threshold: float = 0.0
-) -> np.ndarray:
+def relu(x: Any, alpha: float = 0.0, max_value: float | None = None, threshold: float = 0.0) -> Any:
     """Rectified linear unit; with the default arguments ``max(x, 0)``.
 
     Parameters
@@ -155,15 +157,10 @@ def relu(
     >>> relu([-2.0, 3.0, 8.0], alpha=0.5, max_value=6)
     array([-1.,  3.,  6.], dtype=float32)
     """
-    if alpha == 0 and max_value is None and threshold == 0:
-        return _apply(ops.relu, x)
-    ceiling = None if max_value is None else float(max_value)
-    return _apply(
-        ops.relu_general, x, alpha=float(alpha), max_value=ceiling, threshold=float(threshold)
-    )
+    return nn.relu(x, alpha, max_value, threshold)
 
 
-def tanh(x: ArrayLike) -> np.ndarray:
+def tanh(x: Any) -> Any:
     """Hyperbolic tangent.
 
     Examples
@@ -171,10 +168,10 @@ def tanh(x: ArrayLike) -> np.ndarray:
     >>> tanh([0.0, 50.0])
     array([0., 1.], dtype=float32)
     """
-    return _apply(ops.tanh, x)
+    return nn.tanh(x)
 
 
-def sigmoid(x: ArrayLike) -> np.ndarray:
+def sigmoid(x: Any) -> Any:
     """Logistic function: ``1 / (1 + exp(-x))``.
 
     Examples
@@ -182,10 +179,10 @@ def sigmoid(x: ArrayLike) -> np.ndarray:
     >>> sigmoid([0.0, 1000.0])
     array([0.5, 1. ], dtype=float32)
     """
-    return _apply(ops.sigmoid, x)
+    return nn.sigmoid(x)
 
 
-def hard_sigmoid(x: ArrayLike) -> np.ndarray:
+def hard_sigmoid(x: Any) -> Any:
     """Piecewise linear sigmoid: ``0.2 * x + 0.5``, cut off at 0 and 1.
 
     Examples
@@ -193,10 +190,10 @@ def hard_sigmoid(x: ArrayLike) -> np.ndarray:
     >>> hard_sigmoid([-3.0, 0.0, 1.0])
     array([0. , 0.5, 0.7], dtype=float32)
     """
-    return _apply(ops.hard_sigmoid, x)
+    return nn.hard_sigmoid(x)
 
 
-def exponential(x: ArrayLike) -> np.ndarray:
+def exponential(x: Any) -> Any:
     """Return ``exp(x)``.
 
     Examples
@@ -204,7 +201,7 @@ def exponential(x: ArrayLike) -> np.ndarray:
     >>> exponential([0.0])
     array([1.], dtype=float32)
     """
-    return _apply(ops.exponential, x)
+    return _applied(x, _PAIRS[exponential])
 
 
 def linear(x: Any) -> Any:
@@ -216,19 +213,6 @@ def linear(x: Any) -> Any:
     3.0
     """
     return x
-
-
-def as_floats(x: ArrayLike) -> np.ndarray:
-    """Return an array of floats as it is, and anything else as an array of type `floatx()`."""
-    if isinstance(x, (np.ndarray, np.generic)) and x.dtype.kind == "f":
-        return np.asarray(x)
-    return np.asarray(x, dtype=floatx())
-
-
-def _apply(op: Callable[..., np.ndarray], x: ArrayLike, **options: Any) -> np.ndarray:
-    x = as_floats(x)
-    # NumPy turns results of rank 0 into scalars, which nothing can be written to.
-    return op(np.atleast_1d(x), **options).reshape(x.shape)
 
 
 class Pair(NamedTuple):
@@ -249,6 +233,15 @@ class Pair(NamedTuple):
     forward: Callable[..., np.ndarray]
     backward: Callable[..., np.ndarray]
     needs_input: bool = False
+
+
+@differentiable(lambda dy, kept, x, pair: pair.backward(dy, kept), keeps=True)
+def _applied(x: Any, pair: Pair) -> Any:
+    """Apply the forward op of a pair, on the tape with its backward op."""
+    x = as_floats(x)
+    # NumPy turns results of rank 0 into scalars, which nothing can be written to.
+    y = pair.forward(np.atleast_1d(x)).reshape(x.shape)
+    return y, x if pair.needs_input else y
 
 
 class with_gradient:
@@ -296,9 +289,9 @@ class with_gradient:
         self.__name__ = getattr(forward, "__name__", type(forward).__name__)
         self.pair = Pair(self._forward, self._backward, needs_input)
 
-    def __call__(self, x: ArrayLike) -> np.ndarray:
+    def __call__(self, x: Any) -> Any:
         """Return the function's value."""
-        return self._forward(as_floats(x))
+        return _applied(x, self.pair)
 
     def _forward(self, x: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
         return self._like(x, self.function(x), out, "forward")
@@ -309,10 +302,10 @@ class with_gradient:
         return self._like(dy, self.derivative(dy, kept), out, "backward")
 
     def _like(
-        self, given: np.ndarray, result: ArrayLike, out: np.ndarray | None, which: str
+        self, given: np.ndarray, result: Any, out: np.ndarray | None, which: str
     ) -> np.ndarray:
         """Bring the user's result to the type of the argument, and into `out`."""
-        result = np.asarray(result)
+        result = np.asarray(value_of(result))
         if result.shape != given.shape:
             raise ValueError(
                 f"The {which} function of activation '{self.__name__}' must return an array of "
@@ -338,7 +331,8 @@ _PAIRS: dict[Callable, Pair] = {
     linear: Pair(ops.linear, ops.linear_backward),
 }
 
-_registry = Registry("activation function", {f.__name__: f for f in _PAIRS})
+FUNCTIONS = {f.__name__: f for f in _PAIRS}
+_registry = Registry("activation function", FUNCTIONS)
 
 
 def forward_backward(function: Callable) -> Pair:
@@ -349,12 +343,8 @@ def forward_backward(function: Callable) -> Pair:
     Parameters
     ----------
     function : callable
-        A function of this module or one made by `with_gradient`.
-
-    Raises
-    ------
-    NotImplementedError
-        If the derivative of `function` is not known.
+        A function of this module, one made by `with_gradient`, or one in terms of `K`. The last
+        is computed again on the way back.
 
     Examples
     --------
@@ -367,15 +357,30 @@ def forward_backward(function: Callable) -> Pair:
     pair = getattr(function, "pair", None)
     if not isinstance(pair, Pair):
         pair = _PAIRS.get(function)
-    if pair is None:
-        name = getattr(function, "__name__", repr(function))
-        raise NotImplementedError(
-            f"The derivative of the activation function {name} is not known, so a layer cannot "
-            f"be trained with it. Give it with minikeras.activations.with_gradient(forward, "
-            f"backward). (Advanced activations such as LeakyReLU are layers: add them to the "
-            f"model by themselves.) Known: {', '.join(f.__name__ for f in _PAIRS)}."
-        )
-    return pair
+    return with_gradient(function, _Derivative(function), True).pair if pair is None else pair
+
+
+class _Derivative:
+    """The derivative of an activation function in terms of `K`."""
+
+    def __init__(self, function: Callable[[Any], Any]) -> None:
+        self.function = function
+
+    def __call__(self, dy: np.ndarray, x: np.ndarray) -> np.ndarray:
+        """Compute the function again, on the tape, and go back."""
+        inner = Tensor(x)
+        with inside(Context()):
+            y = self.function(inner)
+        if not isinstance(y, Tensor):
+            name = getattr(self.function, "__name__", repr(self.function))
+            raise TypeError(
+                f"The derivative of the activation function {name} is not known: it returned "
+                f"{type(y).__name__}, which does not remember how it was computed. Write it in "
+                "functions of K or operators, or give its derivative with "
+                "minikeras.activations.with_gradient(forward, backward)."
+            )
+        (dx,) = backpropagate([(y, dy)], [inner])
+        return np.zeros_like(x) if dx is None else dx
 
 
 def get(identifier: str | Callable | Mapping | None) -> Callable:

@@ -3,7 +3,9 @@
 A loss is a function ``loss(y_true, y_pred)`` that gives one value per sample: of shape
 ``(batch,)`` for outputs of shape ``(batch, units)``, of shape ``(batch, steps)`` for outputs of
 shape ``(batch, steps, units)``. The training step weighs and averages these values. It asks
-`pair` for the derivative. Arithmetic is done in `minikeras.ops.loss`.
+`pair` for the derivative. A function of your own is written in terms of `K`, and may return an
+array of any other shape, too, or one number for the batch. Arithmetic is done in
+`minikeras.ops.loss`.
 
 In the formulas below ``t`` is `y_true`, ``p`` is `y_pred`, and sums and means run over the last
 axis. ``epsilon`` is `minikeras.backend.epsilon()`.
@@ -19,11 +21,24 @@ from numpy.typing import ArrayLike
 
 from minikeras import activations
 from minikeras.activations import as_floats
-from minikeras.backend import epsilon
+from minikeras.backend.config import epsilon
+from minikeras.backend.context import Context
+from minikeras.backend.running import inside
+from minikeras.backend.tape import Tensor, differentiable, hand_over, missing, value_of
 from minikeras.ops import loss as ops
 from minikeras.utils.registry import Registry
 
 
+def _on_tape(loss: Callable[..., Any]) -> Callable[..., Any]:
+    """Let a loss of this module be a part of a loss in terms of `K`."""
+    name = loss.__name__
+    return differentiable(
+        missing("y_true", name),
+        lambda dy, y, y_true, y_pred: _PAIRS[FUNCTIONS[name]].backward(dy, y_true, y_pred),
+    )(loss)
+
+
+@_on_tape
 def mean_squared_error(y_true: ArrayLike, y_pred: ArrayLike) -> np.ndarray:
     """Return ``mean((p - t)**2)``. Also called ``'mse'`` and ``'MSE'``.
 
@@ -43,6 +58,7 @@ def mean_squared_error(y_true: ArrayLike, y_pred: ArrayLike) -> np.ndarray:
     return ops.mean_squared_error(*_arrays(y_true, y_pred))
 
 
+@_on_tape
 def mean_absolute_error(y_true: ArrayLike, y_pred: ArrayLike) -> np.ndarray:
     """Return ``mean(|p - t|)``. Also called ``'mae'`` and ``'MAE'``.
 
@@ -54,6 +70,7 @@ def mean_absolute_error(y_true: ArrayLike, y_pred: ArrayLike) -> np.ndarray:
     return ops.mean_absolute_error(*_arrays(y_true, y_pred))
 
 
+@_on_tape
 def mean_absolute_percentage_error(y_true: ArrayLike, y_pred: ArrayLike) -> np.ndarray:
     """Return ``100 * mean(|t - p| / max(|t|, epsilon))``. Also called ``'mape'`` and ``'MAPE'``.
 
@@ -65,6 +82,7 @@ def mean_absolute_percentage_error(y_true: ArrayLike, y_pred: ArrayLike) -> np.n
     return ops.mean_absolute_percentage_error(*_arrays(y_true, y_pred), epsilon=epsilon())
 
 
+@_on_tape
 def mean_squared_logarithmic_error(y_true: ArrayLike, y_pred: ArrayLike) -> np.ndarray:
     """Return the mean of ``(log(1 + p) - log(1 + t))**2``. Also called ``'msle'`` and ``'MSLE'``.
 
@@ -78,6 +96,7 @@ def mean_squared_logarithmic_error(y_true: ArrayLike, y_pred: ArrayLike) -> np.n
     return ops.mean_squared_logarithmic_error(*_arrays(y_true, y_pred), epsilon=epsilon())
 
 
+@_on_tape
 def squared_hinge(y_true: ArrayLike, y_pred: ArrayLike) -> np.ndarray:
     """Return ``mean(max(1 - t * p, 0)**2)``, for targets -1 and 1.
 
@@ -91,6 +110,7 @@ def squared_hinge(y_true: ArrayLike, y_pred: ArrayLike) -> np.ndarray:
     return ops.squared_hinge(*_arrays(y_true, y_pred))
 
 
+@_on_tape
 def hinge(y_true: ArrayLike, y_pred: ArrayLike) -> np.ndarray:
     """Return ``mean(max(1 - t * p, 0))``, for targets -1 and 1.
 
@@ -104,6 +124,7 @@ def hinge(y_true: ArrayLike, y_pred: ArrayLike) -> np.ndarray:
     return ops.hinge(*_arrays(y_true, y_pred))
 
 
+@_on_tape
 def categorical_hinge(y_true: ArrayLike, y_pred: ArrayLike) -> np.ndarray:
     """Return ``max(0, 1 + max((1 - t) * p) - sum(t * p))``, for one-hot targets.
 
@@ -115,6 +136,7 @@ def categorical_hinge(y_true: ArrayLike, y_pred: ArrayLike) -> np.ndarray:
     return ops.categorical_hinge(*_arrays(y_true, y_pred))
 
 
+@_on_tape
 def logcosh(y_true: ArrayLike, y_pred: ArrayLike) -> np.ndarray:
     """Return ``mean(log(cosh(p - t)))``.
 
@@ -128,6 +150,7 @@ def logcosh(y_true: ArrayLike, y_pred: ArrayLike) -> np.ndarray:
     return ops.logcosh(*_arrays(y_true, y_pred))
 
 
+@_on_tape
 def categorical_crossentropy(y_true: ArrayLike, y_pred: ArrayLike) -> np.ndarray:
     """Return ``-sum(t * log(q))`` with ``q = p / sum(p)``, clipped to [epsilon, 1 - epsilon].
 
@@ -156,6 +179,7 @@ def categorical_crossentropy(y_true: ArrayLike, y_pred: ArrayLike) -> np.ndarray
     return ops.categorical_crossentropy(*_arrays(y_true, y_pred), epsilon=epsilon())
 
 
+@_on_tape
 def sparse_categorical_crossentropy(y_true: ArrayLike, y_pred: ArrayLike) -> np.ndarray:
     """Return ``-log(q[label] / sum(q))`` with ``q`` the `p` clipped to [epsilon, 1 - epsilon].
 
@@ -178,6 +202,7 @@ def sparse_categorical_crossentropy(y_true: ArrayLike, y_pred: ArrayLike) -> np.
     return ops.sparse_categorical_crossentropy(y_true, y_pred, epsilon=epsilon())
 
 
+@_on_tape
 def binary_crossentropy(y_true: ArrayLike, y_pred: ArrayLike) -> np.ndarray:
     """Return ``-mean(t * log(q) + (1 - t) * log(1 - q))``.
 
@@ -199,6 +224,7 @@ def binary_crossentropy(y_true: ArrayLike, y_pred: ArrayLike) -> np.ndarray:
     return ops.binary_crossentropy(*_arrays(y_true, y_pred), epsilon=epsilon())
 
 
+@_on_tape
 def kullback_leibler_divergence(y_true: ArrayLike, y_pred: ArrayLike) -> np.ndarray:
     """Return ``sum(t * log(t / p))``, both clipped to [epsilon, 1]. Also ``'kld'`` and ``'KLD'``.
 
@@ -212,6 +238,7 @@ def kullback_leibler_divergence(y_true: ArrayLike, y_pred: ArrayLike) -> np.ndar
     return ops.kullback_leibler_divergence(*_arrays(y_true, y_pred), epsilon=epsilon())
 
 
+@_on_tape
 def poisson(y_true: ArrayLike, y_pred: ArrayLike) -> np.ndarray:
     """Return ``mean(p - t * log(p + epsilon))``, for counts `t` and rates `p`.
 
@@ -223,6 +250,7 @@ def poisson(y_true: ArrayLike, y_pred: ArrayLike) -> np.ndarray:
     return ops.poisson(*_arrays(y_true, y_pred), epsilon=epsilon())
 
 
+@_on_tape
 def cosine_proximity(y_true: ArrayLike, y_pred: ArrayLike) -> np.ndarray:
     """Return minus the cosine of the angle between `y_true` and `y_pred`. Also ``'cosine'``.
 
@@ -358,7 +386,7 @@ class with_gradient:
 
     def __call__(self, y_true: Any, y_pred: Any) -> Any:
         """Return the loss."""
-        return self.function(y_true, y_pred)
+        return _with_gradient(y_true, y_pred, self)
 
     def _backward(
         self, dloss: Any, y_true: Any, y_pred: np.ndarray, out: np.ndarray | None = None
@@ -375,7 +403,77 @@ class with_gradient:
         return out
 
 
-def pair(loss: Callable) -> LossPair:
+@differentiable(
+    missing("y_true", "a loss made by with_gradient"),
+    lambda dy, y, y_true, y_pred, loss: loss.pair.backward(dy, y_true, y_pred),
+)
+def _with_gradient(y_true: Any, y_pred: Any, loss: with_gradient) -> Any:
+    return loss.function(y_true, y_pred)
+
+
+class InTermsOfK:
+    """A loss that is a function in terms of `K`, and its derivative; what `pair` makes of one.
+
+    Parameters
+    ----------
+    function : callable
+        ``function(y_true, y_pred)``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minikeras import backend as K
+    >>> def cubic(y_true, y_pred):
+    ...     return K.mean(K.pow(K.abs(y_pred - y_true), 3), axis=-1)
+    >>> pair(cubic).backward(np.ones(1), np.zeros((1, 2)), np.ones((1, 2)))
+    array([[1.5, 1.5]])
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function = function
+        self.__name__ = getattr(function, "__name__", type(function).__name__)
+
+    def forward(self, y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
+        """Return the values of the loss."""
+        return np.asarray(value_of(self.function(y_true, y_pred)))
+
+    def record(self, y_true: np.ndarray, y_pred: np.ndarray, ctx: Context) -> tuple[Any, Any]:
+        """Return the values, and what `pull` needs to go back."""
+        inner = Tensor(y_pred)
+        with inside(ctx):
+            scores = self.function(y_true, inner)
+        if not isinstance(scores, Tensor):
+            raise TypeError(
+                f"The loss {self.__name__} returned {type(scores).__name__}, which does not depend "
+                "on y_pred in a way that can be differentiated. Compute it with functions of K, "
+                "operators, or NumPy functions on the tensor, and return the result as it is."
+            )
+        return scores.value, (inner, scores)
+
+    def pull(self, dloss: np.ndarray, residual: Any, ctx: Context) -> np.ndarray:
+        """Return the gradient of `y_pred`, and hand over those of variables in the function."""
+        inner, scores = residual
+        seed = np.asarray(dloss, scores.dtype).reshape(scores.shape)
+        return hand_over([(scores, seed)], [inner], ctx)[0]
+
+    def backward(
+        self,
+        dloss: np.ndarray,
+        y_true: np.ndarray,
+        y_pred: np.ndarray,
+        out: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """Return the gradient of `y_pred`; see `LossPair`."""
+        ctx = Context()
+        _, residual = self.record(y_true, y_pred, ctx)
+        dy = self.pull(dloss, residual, ctx)
+        if out is None:
+            return dy
+        np.copyto(out, dy)
+        return out
+
+
+def pair(loss: Callable) -> LossPair | InTermsOfK:
     """Return `loss` together with its derivative.
 
     This is the one place where a callable becomes a pair.
@@ -383,12 +481,7 @@ def pair(loss: Callable) -> LossPair:
     Parameters
     ----------
     loss : callable
-        A function of this module or one made by `with_gradient`.
-
-    Raises
-    ------
-    NotImplementedError
-        If the derivative of `loss` is not known.
+        A function of this module, one made by `with_gradient`, or one in terms of `K`.
 
     Examples
     --------
@@ -399,16 +492,10 @@ def pair(loss: Callable) -> LossPair:
     (array([4.5]), array([[0., 3.]]))
     """
     found = getattr(loss, "pair", None)
-    if not isinstance(found, LossPair):
-        found = _PAIRS.get(loss)
-    if found is None:
-        name = getattr(loss, "__name__", repr(loss))
-        raise NotImplementedError(
-            f"The derivative of the loss {name} is not known, so a model cannot be trained with "
-            f"it. Give it with minikeras.losses.with_gradient(function, backward). Known: "
-            f"{', '.join(FUNCTIONS)}."
-        )
-    return found
+    if isinstance(found, LossPair):
+        return found
+    found = _PAIRS.get(loss)
+    return InTermsOfK(loss) if found is None else found
 
 
 def fused_backward(loss: Callable, activation: Callable | None) -> Callable[..., np.ndarray] | None:

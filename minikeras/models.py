@@ -9,6 +9,7 @@ import numpy as np
 
 from minikeras.engine import Context, InputLayer, Layer
 from minikeras.engine.base_layer import _building
+from minikeras.engine.connected import Chain
 from minikeras.engine.input_spec import Shape
 from minikeras.layers import deserialize, register
 from minikeras.training.api import Trainer
@@ -22,7 +23,7 @@ KERAS_VERSION = "2.2.4"
 
 
 @register
-class Sequential(Trainer):
+class Sequential(Chain, Trainer):
     """A model made of layers one after the other.
 
     Parameters
@@ -39,9 +40,6 @@ class Sequential(Trainer):
 
     Notes
     -----
-    There is no symbolic graph, so no ``inputs`` and ``outputs``: see `input_shape`,
-    `output_shape`, `input_names` and `output_names`.
-
     The model needs to know what it receives, in one of these ways: the first layer has an
     ``input_shape`` (or ``input_dim``, ``batch_input_shape``); it is an `InputLayer` or
     `Input`; it is a `Sequential` that knows; `build` is called; or data arrive.
@@ -174,6 +172,7 @@ class Sequential(Trainer):
             if record:
                 self._input_shape, self._output_shape = tuple(input_shape), shape
                 self.built = True
+                self._tell_layers()
         return shape
 
     def signature(self) -> tuple:
@@ -357,14 +356,14 @@ class Sequential(Trainer):
 
     # Weights
 
-    @property
+    @property  # type: ignore[misc]
     def trainable_weights(self) -> list:
         """The weights that training changes, layer by layer; none if the model is frozen."""
         if not self.trainable:
             return []
         return _unique(weight for layer in self.layers for weight in layer.trainable_weights)
 
-    @property
+    @property  # type: ignore[misc]
     def non_trainable_weights(self) -> list:
         """The weights that training leaves alone."""
         if not self.trainable:
@@ -467,9 +466,11 @@ class Sequential(Trainer):
         return json.dumps(content, default=_to_plain, **kwargs)
 
     def __getstate__(self) -> dict[str, Any]:
-        state = self.__dict__.copy()
-        state["_step"] = None
-        return state
+        return {**super().__getstate__(), "_step": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._tell_layers()
 
 
 def _unique(weights: Iterable[Any]) -> list:

@@ -1,16 +1,21 @@
 """Regularizers: penalties on weights, or on a layer's output, that are added to the loss.
 
 A regularizer is called with an array and returns the penalty, a number. Its method
-``add_gradient(x, gradient)`` adds the penalty's derivative to a gradient, in place.
+``add_gradient(x, gradient)`` adds the penalty's derivative to a gradient, in place. A plain
+function in terms of `K` serves as a regularizer, too: its derivative follows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
+from minikeras.backend.context import Context
+from minikeras.backend.operators import TensorLike
+from minikeras.backend.running import inside
+from minikeras.backend.tape import Tensor, backpropagate, differentiable
 from minikeras.utils.registry import Registry
 
 # Large arrays are worked on in pieces of this many entries, which stay in the processor's cache.
@@ -20,18 +25,21 @@ _BLOCK = 65536
 class Regularizer:
     """The base class of regularizers.
 
-    A subclass defines ``__call__(x)`` and ``add_gradient(x, gradient)`` and, to be saved with a
-    model, `get_config`.
+    A subclass defines ``__call__(x)`` in `K` functions and, to be saved with a model, `get_config`.
+    It may write the derivative by hand, in ``add_gradient(x, gradient)``.
 
     Examples
     --------
+    >>> from minikeras import backend as K
     >>> class SumToOne(Regularizer):
     ...     def __call__(self, x):
-    ...         return float((x.sum() - 1) ** 2)
-    ...     def add_gradient(self, x, gradient):
-    ...         gradient += 2 * (x.sum() - 1)
-    >>> get(SumToOne)(np.array([1.0, 2.0]))
+    ...         return K.square(K.sum(x) - 1)
+    >>> penalty, gradient = get(SumToOne), np.zeros(2)
+    >>> float(penalty(np.array([1.0, 2.0])))
     4.0
+    >>> penalty.add_gradient(np.array([1.0, 2.0]), gradient)
+    >>> gradient.tolist()
+    [4.0, 4.0]
     """
 
     def __call__(self, x: np.ndarray) -> float:
@@ -43,7 +51,7 @@ class Regularizer:
 
     def add_gradient(self, x: np.ndarray, gradient: np.ndarray) -> None:
         """Add the derivative of the penalty on `x` to `gradient`, an array of the same shape."""
-        raise _no_derivative(self)
+        _add_gradient(self, x, gradient)
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor arguments."""
@@ -77,8 +85,10 @@ class L1L2(Regularizer):
         self.l1 = float(l1)
         self.l2 = float(l2)
 
-    def __call__(self, x: np.ndarray) -> float:
+    def __call__(self, x: Any) -> Any:
         """Return the penalty on `x`."""
+        if isinstance(x, TensorLike):
+            return penalty(x, self)
         absolute = squared = 0.0
         for (piece,) in _pieces(x):
             if self.l1:
@@ -176,17 +186,16 @@ def get(identifier: Any) -> Any:
 
     Parameters
     ----------
-    identifier : str, dict, class, Regularizer or None
+    identifier : str, dict, class, Regularizer, callable or None
         A name such as ``'l2'``, a config, a class or one of the functions of this module; a
-        regularizer is returned as it is.
+        regularizer is returned as it is; another function becomes a `FunctionRegularizer`.
 
     Raises
     ------
     ValueError
         If a name is unknown.
     TypeError
-        If `identifier` is none of these, or has no `add_gradient`: the derivative of a plain
-        function is not known.
+        If `identifier` is none of these.
 
     Examples
     --------
@@ -204,7 +213,8 @@ def serialize(regularizer: Any) -> Any:
     >>> serialize(l1(0.5))
     {'class_name': 'L1L2', 'config': {'l1': 0.5, 'l2': 0.0}}
     """
-    return _registry.serialize(regularizer)
+    function = isinstance(regularizer, FunctionRegularizer)
+    return _registry.serialize(regularizer.function if function else regularizer)
 
 
 def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None) -> Any:
@@ -225,21 +235,80 @@ def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None) ->
     return _with_derivative(_registry.deserialize(config, custom_objects))
 
 
+@differentiable(lambda dy, y, x, regularizer: _scaled_gradient(dy, x, regularizer))
+def penalty(x: Any, regularizer: Regularizer) -> Any:
+    """Return the penalty on `x` as a value on the tape, if `x` is one.
+
+    Parameters
+    ----------
+    x : TensorLike or ndarray
+    regularizer : Regularizer
+    """
+    return x.dtype.type(regularizer(x))
+
+
+def _scaled_gradient(dy: Any, x: np.ndarray, regularizer: Regularizer) -> np.ndarray:
+    gradient = np.zeros_like(x)
+    regularizer.add_gradient(x, gradient)
+    return dy * gradient
+
+
+class FunctionRegularizer(Regularizer):
+    """A regularizer made of a function in terms of `K`; what `get` makes of one.
+
+    Parameters
+    ----------
+    function : callable
+        ``function(x)`` gives the penalty, a single number.
+
+    Examples
+    --------
+    >>> from minikeras import backend as K
+    >>> def near_one(w):
+    ...     return 0.1 * K.sum(K.square(w - 1))
+    >>> float(get(near_one)(np.array([1.0, 3.0])))
+    0.4
+    """
+
+    def __init__(self, function: Callable[[Any], Any]) -> None:
+        self.function = function
+        self.__name__ = getattr(function, "__name__", type(function).__name__)
+
+    def __call__(self, x: Any) -> Any:
+        """Return the penalty on `x`."""
+        return self.function(x)
+
+    def add_gradient(self, x: np.ndarray, gradient: np.ndarray) -> None:
+        """Add the derivative of the penalty."""
+        _add_gradient(self.function, x, gradient)
+
+
 def _with_derivative(regularizer: Any) -> Any:
-    """Return `regularizer` if it can be trained with: the one place where this is decided."""
+    """Return what can be trained with: the one place where a function becomes a regularizer."""
     method = getattr(type(regularizer), "add_gradient", None)
-    if method is None or method is Regularizer.add_gradient:
-        raise _no_derivative(regularizer)
-    return regularizer
+    return FunctionRegularizer(regularizer) if method is None else regularizer
 
 
-def _no_derivative(regularizer: Any) -> TypeError:
-    name = getattr(regularizer, "__name__", type(regularizer).__name__)
-    return TypeError(
-        f"The derivative of the regularizer {name} is not known. Make it a subclass of "
-        "Regularizer that defines __call__(self, x) and add_gradient(self, x, gradient), which "
-        "adds the derivative of the penalty to gradient."
-    )
+def _add_gradient(function: Callable[[Any], Any], x: np.ndarray, gradient: np.ndarray) -> None:
+    """Add the derivative of a penalty written in terms of `K`."""
+    name = getattr(function, "__name__", type(function).__name__)
+    inner = Tensor(x)
+    with inside(Context()):
+        value = function(inner)
+    if not isinstance(value, Tensor):
+        raise TypeError(
+            f"The derivative of the regularizer {name} is not known: it returned "
+            f"{type(value).__name__}, which does not remember how it was computed. Write it in "
+            "functions of K, without float(), or define add_gradient(self, x, gradient)."
+        )
+    if value.size != 1:
+        raise ValueError(
+            f"The regularizer {name} must return a single number, got an array of shape "
+            f"{value.shape}. Sum it up with K.sum."
+        )
+    (found,) = backpropagate([(value, np.ones_like(value.value))], [inner])
+    if found is not None:
+        gradient += found
 
 
 def _pieces(*arrays: np.ndarray) -> list[tuple[np.ndarray, ...]]:

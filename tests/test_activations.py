@@ -8,6 +8,7 @@ import pytest
 import minikeras.backend as K
 from minikeras import activations
 from minikeras.ops import activation as ops
+from minikeras.testing import check_gradients
 from minikeras.utils.registry import CustomObjectScope
 from tests.golden.reader import iter_functions
 
@@ -132,9 +133,15 @@ def test_pair_is_that_of_the_function(name):
 
 
 @pytest.mark.parametrize("function", [cube, lambda x: x, np.tanh])
-def test_no_pair_without_a_derivative(function):
-    with pytest.raises(NotImplementedError, match=r"derivative.*not known.*with_gradient"):
-        activations.forward_backward(function)
+def test_functions_in_terms_of_k_and_numpy(function):
+    check_gradients(function, np.random.normal(size=(3, 4)))
+
+
+def test_no_derivative_of_what_is_no_tensor():
+    pair = activations.forward_backward(lambda x: x.value * 2 if hasattr(x, "value") else x * 2)
+    np.testing.assert_array_equal(pair.forward(np.ones((1, 2))), [[2, 2]])
+    with pytest.raises(TypeError, match=r"function <lambda> is not known.*with_gradient"):
+        pair.backward(np.ones((1, 2)), np.ones((1, 2)))
 
 
 def test_own_function_of_its_output():

@@ -8,6 +8,7 @@ import pytest
 import minikeras.backend as K
 from minikeras import activations, losses, objectives
 from minikeras.ops import loss as ops
+from minikeras.testing import check_gradients
 from minikeras.utils.registry import CustomObjectScope
 from tests.golden.reader import iter_functions
 
@@ -148,10 +149,18 @@ def test_hinge_takes_labels_0_and_1_as_they_are():
     np.testing.assert_allclose(losses.hinge([[0.0, 1.0]], [[9.0, 9.0]]), [0.5])
 
 
-@pytest.mark.parametrize("loss", [fourth_power, lambda t, p: 0.0])
-def test_no_pair_without_a_derivative(loss):
-    with pytest.raises(NotImplementedError, match=r"The derivative of the loss .*with_gradient"):
-        losses.pair(loss)
+def test_a_loss_in_terms_of_numpy_functions():
+    y_true, y_pred = np.random.normal(size=(2, 3, 2))
+    expected = fourth_power_backward(np.ones(3), y_true, y_pred)
+    out = np.empty_like(y_pred)
+    assert losses.pair(fourth_power).backward(np.ones(3), y_true, y_pred, out=out) is out
+    np.testing.assert_allclose(out, expected)
+    check_gradients(fourth_power, y_true, y_pred)
+
+
+def test_a_loss_that_does_not_depend_on_the_prediction():
+    with pytest.raises(TypeError, match=r"The loss <lambda> returned float.*functions of K"):
+        losses.pair(lambda t, p: 0.0).backward(np.ones(1), np.ones((1, 2)), np.ones((1, 2)))
 
 
 def test_own_loss():

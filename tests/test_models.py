@@ -261,7 +261,7 @@ def test_model_from_config_names_what_it_can_not_make():
 
 
 def test_a_layer_without_a_forward_pass_says_so():
-    with pytest.raises(NotImplementedError, match=r"Define forward\(self, x, ctx\)"):
+    with pytest.raises(NotImplementedError, match=r"Define call\(.*forward\(self, x, ctx\)"):
         Sequential([Layer(input_shape=(2,))]).predict(np.ones((1, 2)))
 
 

@@ -152,14 +152,23 @@ def test_a_class_that_only_looks_like_a_regularizer_will_do():
     assert regularizers.get(duck) is duck
 
 
-def test_a_function_has_no_known_derivative():
+@pytest.mark.parametrize("by_name", [False, True])
+def test_a_function(by_name):
     def squares(x):
         return (x**2).sum()
 
-    with pytest.raises(TypeError, match=r"derivative of the regularizer squares is not known\. "):
-        regularizers.get(squares)
-    with pytest.raises(TypeError, match="subclass of Regularizer that defines"):
-        regularizers.deserialize("squares", {"squares": squares})
+    found = regularizers.get(squares)
+    if by_name:
+        found = regularizers.deserialize("squares", {"squares": squares})
+    x, gradient = np.array([1.0, -3.0]), np.ones(2)
+    assert found(x) == 10
+    found.add_gradient(x, gradient)
+    assert gradient.tolist() == [3, -5]
+    assert regularizers.serialize(found) == "squares"
+    with pytest.raises(ValueError, match=r"<lambda> must return a single number.*\(2,\).*K\.sum"):
+        regularizers.get(lambda x: x * x).add_gradient(x, gradient)
+    with pytest.raises(TypeError, match="derivative of the regularizer <lambda> is not known"):
+        regularizers.get(lambda x: 1.0).add_gradient(x, gradient)
 
 
 def test_a_subclass_without_a_derivative():
@@ -167,10 +176,8 @@ def test_a_subclass_without_a_derivative():
         def __call__(self, x):
             return float((x**2).sum())
 
-    with pytest.raises(TypeError, match="derivative of the regularizer Squares is not known"):
-        regularizers.get(Squares())
-    with pytest.raises(TypeError, match="derivative of the regularizer Squares is not known"):
-        Squares().add_gradient(np.ones(2), np.zeros(2))
+    with pytest.raises(TypeError, match=r"float\(\) of it would lose the derivative"):
+        regularizers.get(Squares()).add_gradient(np.ones(2), np.zeros(2))
 
 
 def test_a_subclass_without_a_penalty():

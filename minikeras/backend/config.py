@@ -23,20 +23,20 @@ def floatx() -> str:
     return _floatx
 
 
-def set_floatx(value: str) -> None:
+def set_floatx(floatx: str) -> None:
     """Set the float type that layers built from now on use.
 
     Parameters
     ----------
-    value : {'float16', 'float32', 'float64'}
+    floatx : {'float16', 'float32', 'float64'}
 
     Raises
     ------
     ValueError
-        If `value` is none of these.
+        If `floatx` is none of these.
     """
     global _floatx
-    _floatx = _one_of(value, _FLOAT_TYPES, "floatx")
+    _floatx = _one_of(floatx, _FLOAT_TYPES, "floatx")
 
 
 def epsilon() -> float:
@@ -44,26 +44,26 @@ def epsilon() -> float:
     return _epsilon
 
 
-def set_epsilon(value: float) -> None:
+def set_epsilon(e: float) -> None:
     """Set the small number returned by `epsilon`.
 
     Parameters
     ----------
-    value : float
+    e : float
         Greater than zero.
 
     Raises
     ------
     ValueError
-        If `value` is not a positive number.
+        If `e` is not a positive number.
     """
     global _epsilon
     try:
-        number = float(value)
+        number = float(e)
     except (TypeError, ValueError):
         number = 0.0
     if not 0 < number < float("inf"):
-        raise ValueError(f"epsilon must be a positive number, got {value!r}.")
+        raise ValueError(f"epsilon must be a positive number, got {e!r}.")
     _epsilon = number
 
 

@@ -22,11 +22,3 @@ def get_uid(prefix: str = "") -> int:
 def reset_uids() -> None:
     """Start the numbers of automatic names again at 1."""
     _counts.clear()
-
-
-def clear_session() -> None:
-    """Forget automatic names, as a script does before it builds a fresh model.
-
-    There is no graph to destroy here: memory of a model is freed with the model.
-    """
-    reset_uids()

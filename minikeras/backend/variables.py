@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
+from minikeras.backend.operators import TensorLike, check_leaving
 
-class Variable:
+
+class Variable(TensorLike):
     """A named array with the rules that go with it.
 
     Parameters
@@ -90,9 +92,11 @@ class Variable:
         return self.value.copy()
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        check_leaving(self, "Turning it into a NumPy array")
         return np.array(self.value, dtype=dtype, copy=copy)
 
     def __float__(self) -> float:
+        check_leaving(self, "float() of it")
         return float(self.value)
 
     def __repr__(self) -> str:
@@ -150,10 +154,11 @@ class Scalar(NDArrayOperatorsMixin, Variable):
         return f"<Scalar '{self.name}' = {self.value.item()}>"
 
 
-def get_value(x: Variable | np.ndarray) -> Any:
+def get_value(x: TensorLike | np.ndarray) -> Any:
     """Return a copy of a variable's value, as an array or, for a `Scalar`, as a number.
 
-    An array is its own value.
+    An array is its own value, and a tensor has the one that it was computed to (`K.eval` computes
+    it anew).
 
     Examples
     --------
@@ -161,7 +166,12 @@ def get_value(x: Variable | np.ndarray) -> Any:
     >>> get_value(SGD(lr=0.1).lr)
     np.float64(0.1)
     """
-    return np.array(x) if isinstance(x, np.ndarray) else x.numpy()
+    if isinstance(x, Variable):
+        return x.numpy()
+    value = x.value if isinstance(x, TensorLike) else x
+    if value is None:
+        raise TypeError(f"{x!r} has no value yet: use K.eval(x), or K.function for its inputs.")
+    return np.array(value)
 
 
 def set_value(x: Variable, value: Any) -> None:
@@ -178,9 +188,9 @@ def set_value(x: Variable, value: Any) -> None:
     x.assign(value)
 
 
-def batch_get_value(xs: Iterable[Variable]) -> list[Any]:
+def batch_get_value(ops: Iterable[Variable]) -> list[Any]:
     """Return `get_value` of several variables."""
-    return [get_value(x) for x in xs]
+    return [get_value(x) for x in ops]
 
 
 def batch_set_value(tuples: Iterable[tuple[Variable, Any]]) -> None:

@@ -1,8 +1,18 @@
 """`Layer`, the base of all layers.
 
 The life of a layer: the constructor stores configuration; `build` makes weights once the input
-shape is known; `forward` computes, `backward` differentiates. A layer written by hand defines
-these four methods and `get_config`::
+shape is known; then there are two ways. A layer written in `K` functions defines `call`, as in
+Keras, and its derivatives follow from those of the functions::
+
+    class Scale(Layer):
+        def build(self, input_shape):
+            self.scale = self.add_weight("scale", (input_shape[-1],), initializer="ones")
+            self.built = True
+
+        def call(self, x):
+            return x * self.scale
+
+A layer written by hand defines both directions: `forward` computes, `backward` differentiates::
 
     class Scale(Layer):
         def build(self, input_shape):
@@ -20,21 +30,28 @@ these four methods and `get_config`::
 from __future__ import annotations
 
 import _thread
+import functools
 import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from minikeras import constraints, initializers, regularizers
-from minikeras.backend import Variable, floatx, get_uid
-from minikeras.engine.context import Context
+from minikeras.backend.config import floatx
+from minikeras.backend.context import Context
+from minikeras.backend.naming import get_uid
+from minikeras.backend.operators import TensorLike
+from minikeras.backend.running import current, fixed_phase
+from minikeras.backend.variables import Variable
+from minikeras.engine import taped
+from minikeras.engine.connected import Connected
 from minikeras.engine.input_spec import InputSpec, Shape
 from minikeras.engine.keywords import check_keywords, stated_input_shape
 from minikeras.engine.outputs import as_list, as_shape, keeps
+from minikeras.engine.penalties import HasPenalties
+from minikeras.engine.weights import HasWeights
 from minikeras.ops.blas import one_thread
 from minikeras.utils.generic_utils import to_snake_case
-from minikeras.utils.registry import has_arg
 
 _building = _thread.RLock()
 
@@ -44,7 +61,7 @@ def _home(cls: type, name: str) -> type:
     return next(base for base in cls.__mro__ if name in vars(base))
 
 
-class Layer:
+class Layer(HasWeights, HasPenalties, Connected):
     """The base class of all layers.
 
     Parameters
@@ -83,13 +100,18 @@ class Layer:
 
     Examples
     --------
+    The same layer in `K` functions, and by hand:
+
     >>> class Double(Layer):
+    ...     def call(self, x):
+    ...         return 2 * x
+    >>> class DoubleByHand(Layer):
     ...     def forward(self, x, ctx):
     ...         return 2 * x, None
     ...     def backward(self, dy, residual, ctx):
     ...         return 2 * dy
-    >>> Double()(np.ones((1, 3))).tolist()
-    [[2.0, 2.0, 2.0]]
+    >>> Double()(np.ones((1, 3))).tolist(), DoubleByHand()(np.ones((1, 3))).tolist()
+    ([[2.0, 2.0, 2.0]], [[2.0, 2.0, 2.0]])
     """
 
     supports_masking = False
@@ -97,13 +119,23 @@ class Layer:
     stateful = False
     activity_regularizer: Any = None
 
+    _by_hand = "forward"  # the method that `call` is an alternative to
+    _taped = False  # whether `call` is the newer one of the two
     _fuses = True  # see `fused_activation`
     _mask_lost = False  # see `compute_mask`
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        line = cls.__mro__
+        in_k, by_hand = (line.index(_home(cls, name)) for name in ("call", cls._by_hand))
+        if in_k == by_hand and line[in_k] is cls and not cls.__module__.startswith("minikeras."):
+            raise TypeError(
+                f"{cls.__name__} defines both call and {cls._by_hand}. Define call for a layer in "
+                f"K functions, or {cls._by_hand} and its backward pass for one by hand."
+            )
+        cls._taped = in_k < by_hand
         homes = {_home(cls, name) for name in ("forward", "backward", "backward_logits")}
-        cls._fuses = len(homes) == 1
+        cls._fuses = len(homes) == 1 and not cls._taped
 
     def __init__(self, **kwargs: Any) -> None:
         check_keywords(type(self), kwargs)
@@ -148,7 +180,8 @@ class Layer:
         """
         raise NotImplementedError(
             f"Layer '{self.name}' ({type(self).__name__}) has no forward pass. Define "
-            "forward(self, x, ctx) -> (y, residual) and backward(self, dy, residual, ctx) -> dx."
+            "call(self, inputs) in functions of K, or by hand forward(self, x, ctx) -> "
+            "(y, residual) and backward(self, dy, residual, ctx) -> dx."
         )
 
     def backward(self, dy: np.ndarray, residual: Any, ctx: Context) -> np.ndarray | None:
@@ -180,7 +213,7 @@ class Layer:
 
         Containers and wrappers call this, not `forward`. The residual is for `backpropagate`.
         """
-        result: Any = self.forward(x, ctx)
+        result: Any = taped.forward(self, x, ctx) if self._taped else self.forward(x, ctx)
         if type(result) is not tuple or len(result) != 2:
             raise TypeError(
                 f"{self._described()}: forward must return (y, residual), got "
@@ -201,19 +234,25 @@ class Layer:
             residual = (residual, y)
         if not self.sets_mask:
             ctx.mask = self.compute_mask(x, ctx.mask)
+        if self._penalties:
+            residual = (residual, self._begin_penalties(ctx))
         if ctx.check_numerics:
             self._check_finite(y, "output")
         return y, residual
 
     def backpropagate(self, dy: np.ndarray, residual: Any, ctx: Context) -> np.ndarray | None:
         """Run `backward` on what `propagate` returned."""
+        if self._penalties:
+            residual, losses = residual
+            self._end_penalties(losses, ctx)
         if self.activity_regularizer is not None:
             residual, y = residual
             for output, gradient in zip(as_list(y), as_list(dy), strict=True):
                 self.activity_regularizer.add_gradient(output, gradient)
         if ctx.check_numerics:
             self._check_finite(dy, "gradient by the output")
-        dx = self.backward(dy, residual, ctx)
+        run = functools.partial(taped.backward, self) if self._taped else self.backward
+        dx = run(dy, residual, ctx)
         if dx is None and ctx.needs_input_gradient:
             raise TypeError(
                 f"{self._described()}: backward returned None, but the layers below need the "
@@ -258,30 +297,65 @@ class Layer:
         """Like `backpropagate`, from the gradient by the input of `output_activation`."""
         raise NotImplementedError(f"Layer '{self.name}' ends in no activation.")
 
-    def __call__(self, inputs: Any, training: bool = False, mask: np.ndarray | None = None) -> Any:
-        """Apply the layer to an array, building it first where needed.
+    def call(self, inputs: Any, training: Any = None, mask: Any = None) -> Any:
+        """Compute the layer's output in `K` functions; what a layer of one's own defines.
+
+        Of the arguments after `inputs`, a layer declares those that it wants. A layer that is
+        written by hand has this one, which puts it on the tape: so a subclass may say
+        ``super().call(x)``.
 
         Parameters
         ----------
-        inputs : array_like, shape (batch, ...)
-        training : bool
-            Whether to behave as in training. Default False.
-        mask : array_like of bool, shape (batch, steps), optional
-            Which time steps count. Default: all.
+        inputs : TensorLike or ndarray, shape (batch, ...)
+        training : bool, optional
+            Whether this is training.
+        mask : ndarray, optional
+            Which time steps count.
 
         Returns
         -------
-        ndarray, or a list of them from a layer with several outputs
+        TensorLike or ndarray, shape (batch, ...)
         """
-        return self._call(inputs, training, mask, {})
+        if isinstance(inputs, TensorLike) and inputs.value is None:
+            return self(inputs, training=training, mask=mask)
+        return taped.record(self, inputs, self.forward, self.backward, training, mask)
 
-    def _call(self, inputs: Any, training: bool, mask: Any, memo: dict[Any, Any]) -> Any:
+    def __call__(self, inputs: Any, training: Any = None, mask: Any = None, **options: Any) -> Any:
+        """Apply the layer to an array or a tensor, building it first where needed.
+
+        Parameters
+        ----------
+        inputs : array_like or TensorLike, shape (batch, ...)
+            A list of these for a layer whose `call` takes several.
+        training : bool, optional
+            Whether to behave as in training. Default: as in the pass at hand, and outside of any
+            pass no.
+        mask : array_like of bool, shape (batch, steps), optional
+            Which time steps count. Default: all, or what travels with a tensor.
+        **options
+            Further arguments of the layer's own `call`.
+
+        Returns
+        -------
+        ndarray or Tensor
+            A list of them from a layer with several outputs. A tensor for a tensor, and for an
+            array inside of a pass where something is to be differentiated.
+        """
+        return self._call(inputs, training, mask, {}, options)
+
+    def _call(
+        self, inputs: Any, training: Any, mask: Any, memo: dict[Any, Any], options: Any = None
+    ) -> Any:
         """Apply the layer to an array in a pass that begins with `memo`."""
         if isinstance(inputs, Layer):
             raise TypeError(
-                f"{self._described()} was called on {inputs!r}. There are no symbolic tensors: a "
-                "layer is called on an array, and layers are put together in a Sequential."
+                f"{self._described()} was called on {inputs!r}. A layer is called on an array or a "
+                "tensor, and layers are put together in a Sequential."
             )
+        if options and not self._taped:
+            raise TypeError(f"{self._described()} takes no argument {', '.join(options)}.")
+        if current() is not None or options or _holds_tensors(inputs, self._taped):
+            return taped.apply(self, inputs, training, mask, options or {})
         x = np.asarray(inputs, dtype=self.input_dtype)
         if mask is not None:
             mask = np.asarray(mask, bool)
@@ -292,7 +366,8 @@ class Layer:
                     f"{x.shape}."
                 )
         self.ensure_built((None, *x.shape[1:]))
-        ctx = Context(training=bool(training), mask=mask)
+        phase = fixed_phase(False) if training is None else bool(training)
+        ctx = Context(training=phase, mask=mask, records=False)
         ctx.memo.update(memo)
         with one_thread(inside=True):
             y, _ = self.propagate(x, ctx)
@@ -341,7 +416,7 @@ class Layer:
         ValueError
             If the input does not fit the layer, or a container gets a layer with several outputs.
         """
-        shape, contained = tuple(input_shape), record
+        shape, contained = as_shape(input_shape), record
         self._check_input_shape(shape)
         with _building:  # several threads may meet a layer that is not built
             if not self.built:
@@ -375,8 +450,11 @@ class Layer:
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Return the output shape for an input shape, both with the batch axis.
 
-        Default: the same shape. A layer that changes the shape defines this.
+        Default: the same shape, which a layer by hand that changes it must override. For a layer
+        with a `call`, what that gives for arrays of ones.
         """
+        if self._taped:
+            return taped.infer_output_shape(self, input_shape)
         return tuple(input_shape)
 
     def compute_mask(self, inputs: Any, mask: np.ndarray | None = None) -> np.ndarray | None:
@@ -403,6 +481,14 @@ class Layer:
                 stacklevel=3,
             )
         return None
+
+    def _parts(self) -> list[Layer]:
+        """Return the layers among the attributes of a layer that calls them itself."""
+        if not self._taped:
+            return []
+        values = [value for name, value in vars(self).items() if name != "_models"]
+        lists = [value if isinstance(value, (list, tuple)) else (value,) for value in values]
+        return [part for parts in lists for part in parts if isinstance(part, Layer)]
 
     @property
     def batch_input_shape(self) -> Shape:
@@ -435,128 +521,6 @@ class Layer:
             )
         return shape
 
-    # Weights
-
-    def add_weight(
-        self,
-        name: str | None = None,
-        shape: Sequence[int] | None = None,
-        dtype: Any = None,
-        initializer: Any = None,
-        regularizer: Any = None,
-        trainable: bool = True,
-        constraint: Any = None,
-    ) -> Variable:
-        """Make a weight of this layer; to be called in `build`.
-
-        Parameters
-        ----------
-        name : str, optional
-            Its name within the layer. Default: ``'weight'``.
-        shape : tuple of int, optional
-            Default: a scalar.
-        dtype : str, optional
-            Default: the layer's.
-        initializer : str, dict or callable, optional
-            Default: ``'glorot_uniform'``.
-        regularizer, constraint : str, dict or callable, optional
-        trainable : bool
-            Whether the optimizer may change it. Default True.
-
-        Returns
-        -------
-        Variable
-            Its ``value`` is the array.
-        """
-        dtype = np.dtype(dtype or self.dtype).name
-        initializer = initializers.get("glorot_uniform" if initializer is None else initializer)
-        full_name = f"{self.name}/{name or 'weight'}:0"
-        weight = Variable(
-            _initial_value(initializer, tuple(shape or ()), dtype, full_name),
-            name=full_name,
-            trainable=trainable,
-            regularizer=regularizers.get(regularizer),
-            constraint=constraints.get(constraint),
-        )
-        (self._trainable_weights if trainable else self._non_trainable_weights).append(weight)
-        return weight
-
-    @property
-    def trainable_weights(self) -> list[Variable]:
-        """The weights that training changes: none if the layer is frozen."""
-        return list(self._trainable_weights) if self.trainable else []
-
-    @property
-    def non_trainable_weights(self) -> list[Variable]:
-        """The weights that training leaves alone: all of them if the layer is frozen."""
-        if self.trainable:
-            return list(self._non_trainable_weights)
-        return self._trainable_weights + self._non_trainable_weights
-
-    @property
-    def weights(self) -> list[Variable]:
-        """All weights, trainable ones first."""
-        return self.trainable_weights + self.non_trainable_weights
-
-    def get_weights(self) -> list[np.ndarray]:
-        """Return copies of the values of all weights: first trainable ones, then the others."""
-        return [weight.value.copy() for weight in self._ordered_weights()]
-
-    def _ordered_weights(self) -> list[Variable]:
-        """Return the weights in the order of `get_weights`, which is that of saved files."""
-        return self.weights
-
-    def set_weights(self, weights: Sequence[Any]) -> None:
-        """Set all weights. Nothing is changed if any of them does not fit.
-
-        Parameters
-        ----------
-        weights : list of array_like
-            As `get_weights` returns them.
-
-        Raises
-        ------
-        ValueError
-            If their number or a shape is wrong.
-        """
-        own = self._ordered_weights()
-        if isinstance(weights, np.ndarray) and len(weights) != len(own):
-            raise TypeError(
-                f"{self._described()}: weights are given as a list of arrays, [matrix] if there is "
-                f"only one; got an array of shape {weights.shape}."
-            )
-        arrays = [np.asarray(value) for value in weights]
-        if len(arrays) != len(own):
-            wanted = ", ".join(f"{w.name} {w.shape}" for w in own) or "none"
-            state = "" if self.built else " (it has not been built yet)"
-            raise ValueError(
-                f"Layer '{self.name}'{state} has {len(own)} weights, but set_weights was given "
-                f"{len(arrays)}. Its weights: {wanted}."
-            )
-        for weight, array in zip(own, arrays, strict=True):
-            if weight.shape != array.shape:
-                raise ValueError(
-                    f"Weight '{weight.name}' has shape {weight.shape}, but set_weights was given "
-                    f"an array of shape {array.shape} for it."
-                )
-        for weight, array in zip(own, arrays, strict=True):
-            weight.assign(array)
-
-    def count_params(self) -> int:
-        """Return how many numbers the weights hold.
-
-        Raises
-        ------
-        RuntimeError
-            If the layer has not been built.
-        """
-        if not self.built:
-            raise RuntimeError(
-                f"The weights of layer '{self.name}' can't be counted: it has not been built. "
-                "Give the first layer an input_shape, or call model.build(input_shape)."
-            )
-        return sum(weight.size for weight in self.weights)
-
     # Configuration
 
     def get_config(self) -> dict[str, Any]:
@@ -577,15 +541,9 @@ class Layer:
         return f"<{type(self).__name__} '{self.name}'>"
 
 
-def _initial_value(initializer: Any, shape: tuple[int, ...], dtype: str, name: str) -> np.ndarray:
-    """Call an initializer, be it a function of the shape alone, and check what it returns."""
-    takes_dtype = isinstance(initializer, initializers.Initializer) or has_arg(
-        initializer, "dtype", accept_all=True
-    )
-    value = np.array(initializer(shape, dtype=dtype) if takes_dtype else initializer(shape), dtype)
-    if value.shape != shape:
-        raise ValueError(
-            f"The initializer of '{name}' returned an array of shape {value.shape}; the weight has "
-            f"shape {shape}."
-        )
-    return value
+def _holds_tensors(inputs: Any, several: bool) -> bool:
+    """Return whether a layer is called on a tensor, or on several inputs that it takes."""
+    if isinstance(inputs, (list, tuple)):
+        kinds = (TensorLike, np.ndarray) if several else TensorLike
+        return any(isinstance(x, kinds) for x in inputs)
+    return isinstance(inputs, TensorLike)

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from minikeras.backend import get_uid
+from minikeras.backend.context import Context
 from minikeras.engine.base_layer import Layer
-from minikeras.engine.context import Context
 
 
 class InputLayer(Layer):

@@ -68,6 +68,7 @@ from minikeras.layers.core import (
 )
 from minikeras.layers.cudnn_recurrent import CuDNNGRU, CuDNNLSTM
 from minikeras.layers.embeddings import Embedding
+from minikeras.layers.function_layer import Lambda
 from minikeras.layers.local import LocallyConnected1D, LocallyConnected2D
 from minikeras.layers.noise import AlphaDropout, GaussianDropout, GaussianNoise
 from minikeras.layers.normalization import BatchNormalization
@@ -177,6 +178,7 @@ __all__ = [
     "InputLayer",
     "InputSpec",
     "LSTMCell",
+    "Lambda",
     "Layer",
     "LeakyReLU",
     "LocallyConnected1D",
@@ -259,6 +261,7 @@ _registry = Registry(
         "GRU": GRU,
         "GRUCell": GRUCell,
         "InputLayer": InputLayer,
+        "Lambda": Lambda,
         "LeakyReLU": LeakyReLU,
         "LocallyConnected1D": LocallyConnected1D,
         "LocallyConnected2D": LocallyConnected2D,

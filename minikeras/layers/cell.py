@@ -1,12 +1,17 @@
-"""`Cell`, what a recurrent layer does at one time step."""
+"""`Cell`, what a recurrent layer does at one time step.
+
+As with layers, there are two ways to write one, by hand (`step`, `step_backward`) and in `K`
+functions (`call`), and one way across in each direction.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from minikeras.engine import Context, Layer
+from minikeras.engine import Context, Layer, taped
 from minikeras.engine.input_spec import Shape
 
 States = list[np.ndarray]
@@ -15,7 +20,9 @@ States = list[np.ndarray]
 class Cell(Layer):
     """What a recurrent layer does at one time step; the base of all cells.
 
-    A cell of your own has weights as any layer has, an attribute `state_size`, and two methods:
+    A cell of your own has weights as any layer has, an attribute `state_size`, and a method
+    ``call(inputs, states)`` in `K` functions that returns the output and the list of new states. It
+    may be a subclass of `Layer`, as in Keras. By hand, it is a subclass of `Cell` with two methods:
     `step` and, to be trained, `step_backward`. `RNN` does the rest.
 
     Attributes
@@ -32,10 +39,23 @@ class Cell(Layer):
 
     Examples
     --------
-    A cell that adds its inputs up, each state being `keep` times the one before plus the input:
+    A cell that adds its inputs up, each state being `keep` times the one before plus the input,
+    in `K` functions and by hand:
 
     >>> from minikeras.layers import RNN
-    >>> class Leaky(Cell):
+    >>> class Leaky(Layer):
+    ...     state_size = 3
+    ...
+    ...     def build(self, input_shape):
+    ...         self.keep = self.add_weight("keep", (3,), initializer="ones")
+    ...         self.built = True
+    ...
+    ...     def call(self, inputs, states):
+    ...         h = inputs + self.keep * states[0]
+    ...         return h, [h]
+    >>> RNN(Leaky())(np.ones((1, 5, 3))).tolist()
+    [[5.0, 5.0, 5.0]]
+    >>> class LeakyByHand(Cell):
     ...     state_size = 3
     ...
     ...     def build(self, input_shape):
@@ -51,13 +71,14 @@ class Cell(Layer):
     ...         dy = dy + dstates[0]
     ...         ctx.add_gradient(self.keep, (dy * h).sum(axis=0))
     ...         return dy, [dy * self.keep.value]
-    >>> RNN(Leaky())(np.ones((2, 5, 3))).tolist()
-    [[5.0, 5.0, 5.0], [5.0, 5.0, 5.0]]
+    >>> RNN(LeakyByHand())(np.ones((1, 5, 3))).tolist()
+    [[5.0, 5.0, 5.0]]
     """
 
     state_size: Any
     output_size: int | None = None
 
+    _by_hand = "step"
     _sequence_methods: tuple[str, ...] = ("run", "run_backward")
     _runs = True  # whether these belong to the class' own `step`
 
@@ -131,6 +152,35 @@ class Cell(Layer):
             f"{self._described()} can't be trained: it has no backward pass. Define "
             "step_backward(self, dy, dstates, residual, ctx) -> (dx, dstates)."
         )
+
+    def call(  # type: ignore[override]
+        self, inputs: Any, states: Sequence[Any], training: Any = None
+    ) -> tuple[Any, list[Any]]:
+        """Do one time step on the tape; what a cell in `K` functions defines.
+
+        Parameters
+        ----------
+        inputs : TensorLike or ndarray, shape (batch, features)
+        states : list of TensorLike or ndarray, shape (batch, size)
+        training : bool, optional
+
+        Returns
+        -------
+        output : TensorLike or ndarray, shape (batch, output_size)
+        states : list of TensorLike or ndarray
+            The new ones.
+        """
+
+        def run(arrays: list[Any], ctx: Context) -> tuple[Any, Any]:
+            y, new, residual = self.step(arrays[0], list(arrays[1:]), ctx)
+            return [y, *new], residual
+
+        def back(dy: list[Any], residual: Any, ctx: Context) -> list[Any]:
+            dx, dstates = self.step_backward(dy[0], list(dy[1:]), residual, ctx)
+            return [dx, *dstates]
+
+        y, *new = taped.record_all(self, [inputs, *states], run, back, training)
+        return y, new
 
     def state_shapes(self, input_shape: Shape) -> list[Shape]:
         """Return the shapes of the states, with None for the batch.

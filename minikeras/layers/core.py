@@ -15,6 +15,7 @@ from minikeras.engine import Context, InputSpec, Layer
 from minikeras.engine.input_spec import Shape
 from minikeras.layers.arguments import finite, known_size, positive_int
 from minikeras.layers.dropout import Dropout, SpatialDropout1D, SpatialDropout2D, SpatialDropout3D
+from minikeras.layers.function_layer import Lambda
 from minikeras.layers.reshaping import Flatten, Permute, RepeatVector, Reshape
 from minikeras.ops.dense import dense, dense_backward
 
@@ -24,6 +25,7 @@ __all__ = [
     "Dense",
     "Dropout",
     "Flatten",
+    "Lambda",
     "Masking",
     "Permute",
     "RepeatVector",

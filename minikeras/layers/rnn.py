@@ -8,11 +8,16 @@ from typing import Any
 import numpy as np
 
 from minikeras import regularizers
-from minikeras.backend import Variable
-from minikeras.engine import Context, InputSpec, Layer
+from minikeras.backend.creation import cast
+from minikeras.backend.operators import TensorLike
+from minikeras.backend.running import current
+from minikeras.backend.variables import Variable
+from minikeras.engine import Context, InputSpec, Layer, taped
 from minikeras.engine.input_spec import Shape
 from minikeras.layers.arguments import known_size
-from minikeras.layers.cell import Cell, States, run, run_backward
+from minikeras.layers.cell import States, run, run_backward
+from minikeras.layers.cell_in_k import CellInK
+from minikeras.layers.stacked_cells import StackedRNNCells, as_cell, state_sizes
 
 
 class RNN(Layer):
@@ -76,13 +81,13 @@ class RNN(Layer):
         if kwargs.get("input_dim") is not None and kwargs.get("input_shape") is None:
             kwargs["input_shape"] = (kwargs.get("input_length"), kwargs["input_dim"])
         super().__init__(**kwargs)
-        self.cell = _as_cell(cell, self)
+        self._cell = as_cell(cell, self)
         if not self._dtype_given:
-            self.dtype = self.cell.dtype
-        elif self.dtype != self.cell.dtype:
+            self.dtype = self._cell.dtype
+        elif self.dtype != self._cell.dtype:
             raise ValueError(
                 f"{self._described()} was given dtype='{self.dtype}', but computes with the type "
-                f"of its cell, '{self.cell.dtype}'. Give the cell the dtype."
+                f"of its cell, '{self._cell.dtype}'. Give the cell the dtype."
             )
         self.return_sequences = bool(return_sequences)
         self.return_state = bool(return_state)
@@ -92,9 +97,14 @@ class RNN(Layer):
         self._states: States | None = None
         self.input_spec = InputSpec(ndim=3, names=("batch", "steps", "features"))
 
+    @property
+    def cell(self) -> Any:
+        """What is done at each step, as it was given."""
+        return self._cell.layer if isinstance(self._cell, CellInK) else self._cell
+
     def build(self, input_shape: Shape) -> None:
         """Make the weights of the cell."""
-        cell, was_built = self.cell, self.cell.built
+        cell, was_built = self._cell, self._cell.built
         cell.ensure_built(_step_shape(input_shape))
         if not was_built and not isinstance(cell, StackedRNNCells):
             for weight in cell.weights:
@@ -111,9 +121,9 @@ class RNN(Layer):
         steps, mask = x.swapaxes(0, 1), self._mask(x, ctx)
         if self.go_backwards:
             steps, mask = steps[::-1], None if mask is None else mask[::-1]
-        self.cell._new_sequence(ctx)
+        self._cell._new_sequence(ctx)
         states = self._initial_states(x, ctx)
-        y, states, residual = run(self.cell, steps, states, mask, ctx)
+        y, states, residual = run(self._cell, steps, states, mask, ctx)
         if self.stateful:
             # Not before the whole pass has succeeded: a batch that fails leaves no trace. Copies,
             # since a layer above may overwrite what is its input, against the rules.
@@ -124,14 +134,18 @@ class RNN(Layer):
 
     def backward(self, dy: Any, residual: Any, ctx: Context) -> np.ndarray | None:
         """Go back through all steps."""
+        return self._backward_all(dy, residual, ctx)[0]
+
+    def _backward_all(self, dy: Any, residual: Any, ctx: Context) -> list[Any]:
+        """Go back through all steps, also to the initial states."""
         dstates = None
         if self.return_state:
             dy, *dstates = dy
         dys = dy.swapaxes(0, 1) if self.return_sequences else dy[np.newaxis]
-        dx, _ = run_backward(self.cell, dys, dstates, residual, ctx)
+        dx, dstates = run_backward(self._cell, dys, dstates, residual, ctx)
         if dx is None:
-            return None
-        return (dx[::-1] if self.go_backwards else dx).swapaxes(0, 1)
+            return [None, *dstates]
+        return [(dx[::-1] if self.go_backwards else dx).swapaxes(0, 1), *dstates]
 
     def _mask(self, x: np.ndarray, ctx: Context) -> np.ndarray | None:
         """Return the mask by steps, None if all steps of all samples count."""
@@ -147,31 +161,70 @@ class RNN(Layer):
 
     # States
 
+    def call(  # type: ignore[override]
+        self,
+        inputs: Any,
+        mask: Any = None,
+        training: Any = None,
+        initial_state: Any = None,
+        constants: None = None,
+    ) -> Any:
+        """Run the layer on the tape; what a subclass extends. See `Layer.call` and `__call__`."""
+        refuse_constants(constants, self)
+        if initial_state is None:
+            return super().call(inputs, training, mask)
+        return self._from_states(inputs, initial_state, training, mask, self.forward)
+
+    def _from_states(
+        self, inputs: Any, initial_state: Any, training: Any, mask: Any, forward: Any
+    ) -> Any:
+        """Run the layer on the tape from given states, with a way back to them."""
+        if isinstance(inputs, TensorLike) and inputs.value is None:
+            raise NotImplementedError(
+                f"{self._described()}: initial_state can't be given in an expression for "
+                "K.function. Call the layer in the `call` of a layer of your own."
+            )
+        given = list(initial_state) if isinstance(initial_state, (list, tuple)) else [initial_state]
+        mask = getattr(inputs, "mask", None) if mask is None else mask
+
+        def run(arrays: list[Any], ctx: Context) -> tuple[Any, Any]:
+            ctx.memo.update(self.starting_from(arrays[1:], arrays[0]))
+            return forward(arrays[0], ctx)
+
+        return taped.record_all(
+            self, [cast(inputs, self.dtype), *given], run, self._backward_all, training, mask
+        )
+
     def __call__(  # type: ignore[override]
         self,
         inputs: Any,
         initial_state: Any = None,
         constants: None = None,
         *,
-        training: bool = False,
+        training: Any = None,
         mask: np.ndarray | None = None,
     ) -> Any:
-        """Apply the layer to an array. See `Layer`.
+        """Apply the layer to an array or a tensor. See `Layer`.
 
         Parameters
         ----------
-        inputs : array_like, shape (batch, steps, features)
+        inputs : array_like or TensorLike, shape (batch, steps, features)
             Or a list of that and the initial states.
-        initial_state : ndarray or list of ndarray, shape (batch, size), optional
+        initial_state : array, tensor or list of these, shape (batch, size), optional
             One for each state of the cell. Default: what the layer keeps, or zeros.
         constants : None
             Not supported: give the cell what it needs as an attribute.
-        training : bool
-            Default False.
+        training : bool, optional
+            Default: as in the pass at hand, and outside of any pass no.
         mask : array_like of bool, shape (batch, steps), optional
         """
         refuse_constants(constants, self)
         inputs, initial_state = split_states(inputs, initial_state)
+        if current() is not None or isinstance(inputs, TensorLike):
+            if initial_state is None:
+                return self._call(inputs, training, mask, {})
+            self.ensure_built((None, *inputs.shape[1:]))
+            return self._from_states(inputs, initial_state, training, mask, self.propagate)
         memo = self.starting_from(initial_state, inputs)
         return own_copies(self._call(inputs, training, mask, memo))
 
@@ -201,7 +254,7 @@ class RNN(Layer):
                     "of one size, or call reset_states() to start new sequences."
                 )
             return [state.astype(x.dtype, copy=False) for state in self._states]
-        shapes = self.cell.state_shapes(_step_shape(x.shape))
+        shapes = self._cell.state_shapes(_step_shape(x.shape))
         states = [ctx.empty((len(x), *shape[1:]), x.dtype) for shape in shapes]
         for state in states:
             state.fill(0)
@@ -220,7 +273,7 @@ class RNN(Layer):
     def states(self) -> list[Variable | None]:
         """The kept states, for ``K.get_value`` and ``K.set_value``; None where nothing is kept."""
         if self._states is None:
-            return [None] * len(_sizes(self.cell))
+            return [None] * len(state_sizes(self._cell))
         names = [f"{self.name}/state_{k}:0" for k in range(len(self._states))]
         pairs = zip(self._states, names, strict=True)
         return [Variable(state, name, trainable=False) for state, name in pairs]
@@ -267,7 +320,7 @@ class RNN(Layer):
 
     def _checked_states(self, states: Any, where: str, step_shape: Shape) -> States:
         given = list(states) if isinstance(states, (list, tuple)) else [states]
-        shapes = self.cell.state_shapes(step_shape)
+        shapes = self._cell.state_shapes(step_shape)
         arrays = [np.array(state, self.dtype) for state in given]
         found = [array.shape for array in arrays]
         batch = {size[0] if size else 0 for size in found}
@@ -288,33 +341,33 @@ class RNN(Layer):
         """Return the shape of the output, with `return_state` as a list with those of states."""
         batch, steps = input_shape[:2]
         step_shape = _step_shape(input_shape)
-        output = self.cell.compute_output_shape(step_shape)[1:]
+        output = self._cell.compute_output_shape(step_shape)[1:]
         shape = (batch, steps, *output) if self.return_sequences else (batch, *output)
         if not self.return_state:
             return shape
-        return [shape, *((batch, *s[1:]) for s in self.cell.state_shapes(step_shape))]
+        return [shape, *((batch, *s[1:]) for s in self._cell.state_shapes(step_shape))]
 
     def compute_mask(self, inputs: Any, mask: np.ndarray | None = None) -> Any:
         """Return the mask if the output has steps."""
         found = mask if self.return_sequences else None
         if not self.return_state:
             return found
-        return [found, *[None] * len(_sizes(self.cell))]
+        return [found, *[None] * len(state_sizes(self._cell))]
 
     # Weights and configuration
 
-    @property
+    @property  # type: ignore[misc]
     def trainable_weights(self) -> list:
         """Those of the cell; none if the layer is frozen."""
-        return self.cell.trainable_weights if self.trainable else []
+        return self._cell.trainable_weights if self.trainable else []
 
-    @property
+    @property  # type: ignore[misc]
     def non_trainable_weights(self) -> list:
         """Those of the cell; all of its weights if the layer is frozen."""
-        return self.cell.non_trainable_weights if self.trainable else self.cell.weights
+        return self._cell.non_trainable_weights if self.trainable else self._cell.weights
 
     def _ordered_weights(self) -> list:
-        return self.cell._ordered_weights()
+        return self._cell._ordered_weights()
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor arguments."""
@@ -370,7 +423,7 @@ class UnitsRNN(RNN):
 def split_states(inputs: Any, initial_state: Any) -> tuple[Any, Any]:
     """Take the initial states out of a list ``[x, *states]``."""
     several = isinstance(inputs, (list, tuple)) and len(inputs) > 1
-    if not several or not all(isinstance(array, (np.ndarray, Variable)) for array in inputs):
+    if not several or not all(isinstance(array, (np.ndarray, TensorLike)) for array in inputs):
         return inputs, initial_state
     if len(inputs[0].shape) <= len(inputs[1].shape):  # a list of samples
         return inputs, initial_state
@@ -400,175 +453,3 @@ def refuse_constants(constants: Any, layer: Layer) -> None:
 
 def _step_shape(input_shape: Shape) -> Shape:
     return (input_shape[0], *input_shape[2:])
-
-
-def _sizes(cell: Cell) -> Sequence[int]:
-    """Return the size of each state of a cell."""
-    sizes = cell.state_size
-    return sizes if isinstance(sizes, (list, tuple)) else (sizes,)
-
-
-def _as_cell(cell: Any, layer: Layer) -> Cell:
-    if isinstance(cell, (list, tuple)):
-        return StackedRNNCells(cell)
-    if not isinstance(cell, Cell) or not hasattr(cell, "state_size"):
-        hint = " Did you forget the parentheses?" if isinstance(cell, type) else ""
-        raise ValueError(
-            f"{layer._described()} takes a cell, such as LSTMCell(32), or a list of cells; got "
-            f"{cell!r}. A cell of your own is a subclass of minikeras.layers.Cell with state_size "
-            f"and step.{hint}"
-        )
-    return cell
-
-
-class StackedRNNCells(Cell):
-    """Several cells as one: each gets the output of the one before.
-
-    Parameters
-    ----------
-    cells : list of Cell
-        From the input to the output.
-    reverse_state_order : bool
-        Whether the states are listed from the last cell to the first. Default False.
-    **kwargs
-        See `Layer`.
-
-    Notes
-    -----
-    At a masked step each cell keeps its states, and the output is what it was before. (Keras 2.2.4
-    gives the state of the first cell there, later versions the output before, too.)
-
-    Examples
-    --------
-    >>> from minikeras.layers import GRUCell, LSTMCell
-    >>> StackedRNNCells([LSTMCell(4), GRUCell(3)]).state_size
-    (4, 4, 3)
-    """
-
-    def __init__(
-        self, cells: Sequence[Cell], reverse_state_order: bool = False, **kwargs: Any
-    ) -> None:
-        super().__init__(**kwargs)
-        if not cells:
-            raise ValueError(f"{self._described()} needs at least one cell.")
-        self.cells = [_as_cell(cell, self) for cell in cells]
-        if not self._dtype_given:
-            self.dtype = self.cells[0].dtype
-        self.reverse_state_order = bool(reverse_state_order)
-
-    @property
-    def state_size(self) -> Any:
-        """The sizes of all states."""
-        return tuple(self._listed([_sizes(cell) for cell in self.cells]))
-
-    def _new_sequence(self, ctx: Context) -> None:
-        """Forget for each cell. See `Cell._new_sequence`."""
-        for cell in self.cells:
-            cell._new_sequence(ctx)
-
-    def build(self, input_shape: Shape) -> None:
-        """Build cell by cell."""
-        for cell in self.cells:
-            input_shape = cell.ensure_built(input_shape)
-        self.built = True
-
-    def state_shapes(self, input_shape: Shape) -> list[Shape]:
-        """Return the shapes of all states."""
-        shapes = []
-        for cell in self.cells:
-            shapes.append(cell.state_shapes(input_shape))
-            input_shape = cell.compute_output_shape(input_shape)
-        return self._listed(shapes)
-
-    def compute_output_shape(self, input_shape: Shape) -> Shape:
-        """Return what the last cell returns."""
-        for cell in self.cells:
-            input_shape = cell.compute_output_shape(input_shape)
-        return input_shape
-
-    def _listed(self, parts: list[Any]) -> list[Any]:
-        """Put what belongs to the states of each cell into one list."""
-        parts = parts[::-1] if self.reverse_state_order else parts
-        return [entry for part in parts for entry in part]
-
-    def _dealt(self, states: list[Any]) -> list[list[Any]]:
-        """Undo `_listed`."""
-        left = iter(states)
-        cells = self.cells[::-1] if self.reverse_state_order else self.cells
-        parts = [[next(left) for _ in _sizes(cell)] for cell in cells]
-        return parts[::-1] if self.reverse_state_order else parts
-
-    def step(self, x: np.ndarray, states: States, ctx: Context) -> tuple[np.ndarray, States, Any]:
-        """Do one step of each cell in turn."""
-        found, residuals = [], []
-        for cell, own in zip(self.cells, self._dealt(states), strict=True):
-            x, new, residual = cell.step(x, own, ctx)
-            found.append(new)
-            residuals.append(residual)
-        return x, self._listed(found), residuals
-
-    def step_backward(
-        self, dy: np.ndarray, dstates: States, residual: Any, ctx: Context
-    ) -> tuple[np.ndarray, States]:
-        """Go back through one step of each cell."""
-        parts = self._dealt(dstates)
-        for k in range(len(self.cells) - 1, -1, -1):
-            dy, parts[k] = self.cells[k].step_backward(dy, parts[k], residual[k], ctx)
-        return dy, self._listed(parts)
-
-    def run(
-        self, x: np.ndarray, states: States, mask: np.ndarray | None, ctx: Context
-    ) -> tuple[np.ndarray, States, Any]:
-        """Run each cell over the whole sequence: the next one needs nothing but its outputs."""
-        found, residuals = [], []
-        for cell, own in zip(self.cells, self._dealt(states), strict=True):
-            x, new, residual = run(cell, x, own, mask, ctx)
-            found.append(new)
-            residuals.append(residual)
-        return x, self._listed(found), residuals
-
-    def run_backward(
-        self, dy: np.ndarray, dstates: States | None, residual: Any, ctx: Context
-    ) -> tuple[np.ndarray | None, States]:
-        """Go back cell by cell."""
-        parts: list[Any] = [None] * len(self.cells) if dstates is None else self._dealt(dstates)
-        wanted = ctx.needs_input_gradient
-        dx: np.ndarray | None = dy
-        for k in range(len(self.cells) - 1, -1, -1):
-            ctx.needs_input_gradient = wanted or k > 0
-            dx, parts[k] = run_backward(self.cells[k], dx, parts[k], residual[k], ctx)
-        ctx.needs_input_gradient = wanted
-        return dx, self._listed(parts)
-
-    # Weights and configuration
-
-    @property
-    def trainable_weights(self) -> list:
-        """Those of the cells, one after the other."""
-        return [w for c in self.cells for w in c.trainable_weights] if self.trainable else []
-
-    @property
-    def non_trainable_weights(self) -> list:
-        """Those of the cells; all weights if frozen."""
-        fixed = [w for cell in self.cells for w in cell.non_trainable_weights]
-        return fixed if self.trainable else [w for c in self.cells for w in c.weights]
-
-    def _ordered_weights(self) -> list:
-        return [w for cell in self.cells for w in cell._ordered_weights()]
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor arguments."""
-        cells = [{"class_name": type(c).__name__, "config": c.get_config()} for c in self.cells]
-        config = {**super().get_config(), "cells": cells}
-        return {**config, "reverse_state_order": True} if self.reverse_state_order else config
-
-    @classmethod
-    def from_config(
-        cls, config: dict[str, Any], custom_objects: Mapping[str, Any] | None = None
-    ) -> Layer:
-        """Make a stack from what `get_config` returned."""
-        from minikeras.layers import deserialize
-
-        config = dict(config)
-        cells: list[Any] = [deserialize(cell, custom_objects) for cell in config.pop("cells")]
-        return cls(cells, **config)

@@ -118,13 +118,13 @@ class Wrapper(Layer):
         for layer in self.inner_layers:
             layer.trainable = value
 
-    @property
+    @property  # type: ignore[misc]
     def trainable_weights(self) -> list[Variable]:
         """Those of the inner layers, then the wrapper's own."""
         inner = [weight for layer in self.inner_layers for weight in layer.trainable_weights]
         return inner + super().trainable_weights
 
-    @property
+    @property  # type: ignore[misc]
     def non_trainable_weights(self) -> list[Variable]:
         """Those of the inner layers, then the wrapper's own."""
         inner = [weight for layer in self.inner_layers for weight in layer.non_trainable_weights]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minikeras import losses, optimizers
+from minikeras.backend.running import fixed_phase
 from minikeras.engine import Context, Layer
 from minikeras.ops.blas import one_thread
 from minikeras.optimizer_base import OptimizerState
@@ -455,7 +456,7 @@ class Trainer(Layer):
 
     def _predict_once(self, x: np.ndarray) -> np.ndarray:
         x = self._converted(read_only(x))
-        ctx = Context()
+        ctx = Context(fixed_phase(False), records=False)
         with one_thread():
             y, _ = self.propagate(x, ctx)
         ctx.finish()

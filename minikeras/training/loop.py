@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from minikeras import callbacks as cb
+from minikeras.backend.running import fixed_phase
 from minikeras.engine import Context, Workspace
 from minikeras.ops.blas import one_thread, restore
 from minikeras.training.step import Step
@@ -113,7 +114,7 @@ def predict_loop(model: Any, source: Any, verbose: int = 0) -> np.ndarray:
         for x, _, _ in source.batches():
             workspace.begin(x.shape)
             with one_thread():
-                ctx = Context(workspace=workspace)
+                ctx = Context(fixed_phase(False), workspace=workspace, records=False)
                 y, _ = model.propagate(x, ctx)
                 ctx.finish()
             if result is None:

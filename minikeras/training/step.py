@@ -11,7 +11,9 @@ import numpy as np
 from minikeras import losses, metrics
 from minikeras.backend.random import RandomSource
 from minikeras.backend.rows import RowGradient
+from minikeras.backend.running import fixed_phase, inside
 from minikeras.backend.store import WeightStore
+from minikeras.backend.tape import value_of
 from minikeras.backend.variables import Variable
 from minikeras.engine import Context, Workspace
 from minikeras.ops.blas import one_thread
@@ -61,8 +63,8 @@ class Step:
         self.optimizer = optimizer
         self.loss = losses.pair(loss)
         self.loss_weight = loss_weight
-        self.metrics = [(_keeps_nothing(fn), False) for _, fn in metric_list]
-        self.metrics += [(_keeps_nothing(fn), True) for _, fn in weighted_metric_list]
+        self.metrics = [(_apart(fn), False) for _, fn in metric_list]
+        self.metrics += [(_apart(fn), True) for _, fn in weighted_metric_list]
         self.names = _numbered(
             ["loss"]
             + [name for name, _ in metric_list]
@@ -129,16 +131,17 @@ class Step:
         self.store.claim()
         self.workspace.begin(x.shape)
         ctx = Context(
-            training=True,
+            training=fixed_phase(True),
             gradients=self.store.gradients,
             workspace=self.workspace,
             random=self.random,
             row_gradients=row_gradients,
         )
         y_pred, residual = self.model.propagate(x, ctx)
-        loss, share = self._loss(y, y_pred, weights, ctx)
+        score, pull = self._score(y, y_pred, ctx)
+        loss, share = self._loss(score, y_pred, weights, ctx)
         results = [loss, *self._metrics(y, y_pred, weights, ctx)]
-        self._backward(y, y_pred, share, residual, ctx)
+        self._backward(pull, share, residual, ctx)
         return results, ctx
 
     def test(
@@ -151,19 +154,35 @@ class Step:
         """Return the loss and the metrics of a batch. Several threads may test at once."""
         if workspace is not None:
             workspace.begin(x.shape)
-        ctx = Context(workspace=workspace)
+        ctx = Context(fixed_phase(False), workspace=workspace, records=False)
         with one_thread():
             y_pred, _ = self.model.propagate(x, ctx)
-            loss, _ = self._loss(y, y_pred, weights, ctx)
+            with inside(ctx):
+                score = np.asarray(self.loss.forward(y, y_pred))
+            loss, _ = self._loss(score, y_pred, weights, ctx)
             results = [loss, *self._metrics(y, y_pred, weights, ctx)]
         ctx.finish()
         return results
 
+    def _score(self, y: np.ndarray, y_pred: np.ndarray, ctx: Context) -> tuple[np.ndarray, Any]:
+        """Return the scores of the loss, and how to go back from them.
+
+        The latter is a function of what each score counts for. It gives the gradient of the
+        prediction or, with a fused derivative, that before the last activation.
+        """
+        if isinstance(self.loss, losses.InTermsOfK):
+            score, kept = self.loss.record(y, y_pred, ctx)
+            return score, lambda share: self.loss.pull(share, kept, ctx)
+        out = ctx.empty(y_pred.shape, y_pred.dtype)
+        back = self.fused_backward or self.loss.backward
+        return np.asarray(self.loss.forward(y, y_pred)), lambda share: back(
+            share, y, y_pred, out=out
+        )
+
     def _loss(
-        self, y: np.ndarray, y_pred: np.ndarray, weights: np.ndarray | None, ctx: Context
+        self, score: np.ndarray, y_pred: np.ndarray, weights: np.ndarray | None, ctx: Context
     ) -> tuple[float, np.ndarray]:
         """Return the loss with all penalties, and what each score of the loss counts for in it."""
-        score = np.asarray(self.loss.forward(y, y_pred))
         share = self._coefficients(score.shape, y_pred.dtype, weights, ctx.mask)
         if self.loss_weight != 1:
             share = share * y_pred.dtype.type(self.loss_weight)
@@ -176,7 +195,7 @@ class Step:
         """Return the metrics of a prediction."""
         results = []
         for fn, weighted in self.metrics:
-            score = np.asarray(fn(y, y_pred))
+            score = np.asarray(value_of(fn(y, y_pred)))
             by = weights if weighted else None
             if score.ndim == 0:
                 results.append(float(score))
@@ -188,17 +207,14 @@ class Step:
         return results
 
     def _backward(
-        self, y: np.ndarray, y_pred: np.ndarray, share: np.ndarray, residual: Any, ctx: Context
+        self, pull: Callable[..., Any], share: np.ndarray, residual: Any, ctx: Context
     ) -> None:
         """Write the gradient of every trainable weight."""
         ctx.needs_input_gradient = False
-        out = ctx.empty(y_pred.shape, y_pred.dtype)
         if self.fused_backward is not None:
-            dz = self.fused_backward(share, y, y_pred, out=out)
-            self.model.backward_logits(dz, residual, ctx)
+            self.model.backward_logits(pull(share), residual, ctx)
         else:
-            dy = self.loss.backward(share, y, y_pred, out=out)
-            self.model.backpropagate(dy, residual, ctx)
+            self.model.backpropagate(pull(share), residual, ctx)
         ctx.finish_gradients()
         for weight in self.regularized:
             if ctx.wants(weight):
@@ -232,11 +248,20 @@ def _numbered(names: list[str]) -> list[str]:
     return found
 
 
-def _keeps_nothing(metric: Callable) -> Callable:
-    """Give a metric of the user's a copy of the prediction, whose memory the next pass reuses."""
+def _apart(metric: Callable) -> Callable:
+    """Keep a metric of the user's apart from the pass.
+
+    It gets a copy of the prediction, whose memory the next pass reuses, and nothing is recorded.
+    """
     if getattr(metric, "__module__", "").startswith("minikeras."):
         return metric
-    return lambda y_true, y_pred: metric(y_true, y_pred.copy())
+    apart = Context(records=False)
+
+    def measured(y_true: np.ndarray, y_pred: np.ndarray) -> Any:
+        with inside(apart):
+            return metric(y_true, y_pred.copy())
+
+    return measured
 
 
 def _weighted_sum(score: np.ndarray, share: np.ndarray) -> float:

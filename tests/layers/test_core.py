@@ -192,9 +192,12 @@ def test_dense_needs_width_and_rank():
         Dense(2).ensure_built((None,))
 
 
-def test_dense_unknown_derivative_is_an_error_that_says_what_to_do():
-    with pytest.raises(NotImplementedError, match="with_gradient"):
-        Dense(2, activation=np.sinh)(np.zeros((1, 2)))
+def test_dense_with_functions_of_numpy():
+    check_gradients(Dense(2, activation=np.sinh), input_shape=(3, 4))
+    with pytest.raises(TypeError, match=r"np\.sinc can't be applied to a tensor"):
+        check_gradients(Dense(2, activation=np.sinc), input_shape=(3, 4))
+    with pytest.raises(TypeError, match=r"np\.i0 can't be applied|turning it into"):
+        check_gradients(Dense(2, activation=np.i0), input_shape=(3, 4))
 
 
 def test_dense_in_float64_throughout():

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from minikeras import layers, optimizers
-from minikeras.engine import Context, context
+from minikeras.backend import context
+from minikeras.engine import Context
 from minikeras.layers import Dense, Flatten
 from minikeras.layers.embeddings import Embedding
 from minikeras.models import Sequential

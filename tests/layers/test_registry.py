@@ -6,6 +6,7 @@ import pytest
 
 from minikeras import layers
 from minikeras.layers import Dense, Layer
+from minikeras.layers.function_layer import NamedFunction
 from minikeras.models import Sequential
 
 from .checks import twin
@@ -15,6 +16,13 @@ ARGUMENTS = {
     "Activation": {"activation": "tanh"},
     "ActivityRegularization": {"l1": 0.5, "l2": 0.25},
     "AlphaDropout": {"rate": 0.25, "noise_shape": [None, 1], "seed": 3},
+    "Lambda": {
+        "function": NamedFunction(np.tanh),
+        "function_type": "function",
+        "output_shape": [3],
+        "output_shape_type": "raw",
+        "arguments": {"dtype": "float64"},
+    },
     "BatchNormalization": {
         "axis": 1,
         "momentum": 0.5,
@@ -244,6 +252,7 @@ MODULES = {
         "Dense",
         "Dropout",
         "Flatten",
+        "Lambda",
         "Masking",
         "Permute",
         "RepeatVector",

@@ -98,10 +98,13 @@ class Context:
     row_gradients : dict of Variable to RowGradient, optional
         Where gradients may go that have few rows, in place of the array in `gradients`: see
         `add_rows`. Default: every gradient is written out in full.
+    records : bool
+        Whether there will be a backward pass. Where there will not, what is written in `K`
+        functions keeps nothing for it. Default True.
 
     Attributes
     ----------
-    training, mask
+    training, mask, records
         As above.
     needs_input_gradient : bool
         In a backward pass: whether the layer at work must return the gradient of its input.
@@ -113,6 +116,8 @@ class Context:
     empty : callable
         ``empty(shape, dtype)`` gives an array with arbitrary content that is valid until the
         pass is over.
+    losses : list of Tensor or None
+        Penalties that a layer written in `K` functions has added, while one is at work.
     memo : dict
         What a layer makes once in a pass, such as a pattern of dropout that is the same at all
         time steps, under a key of its own.
@@ -140,9 +145,11 @@ class Context:
         "empty",
         "frozen",
         "loss",
+        "losses",
         "mask",
         "memo",
         "needs_input_gradient",
+        "records",
         "training",
     )
 
@@ -154,12 +161,15 @@ class Context:
         mask: np.ndarray | None = None,
         random: RandomSource | None = None,
         row_gradients: dict[Variable, RowGradient] | None = None,
+        records: bool = True,
     ) -> None:
         self.training = training
         self.mask = mask
+        self.records = records
         self.needs_input_gradient = True
         self.frozen = False
         self.loss = 0.0
+        self.losses: list[Any] | None = None
         self.memo: dict[Any, Any] = {}
         self._at_end: list[Callable[[], None]] = []
         self.check_numerics = check_numerics()
@@ -174,6 +184,31 @@ class Context:
     def generator(self) -> np.random.Generator:
         """Random numbers for this pass, governed by ``np.random.seed``."""
         return self._random.generator
+
+    def part(
+        self,
+        gradients: Mapping[Variable, np.ndarray] | None = None,
+        training: bool | None = None,
+        mask: np.ndarray | None = None,
+    ) -> Context:
+        """Return a context for a part of this pass that has gradients, phase or mask of its own.
+
+        Parameters
+        ----------
+        gradients : dict of Variable to ndarray, optional
+            As for `Context`. Default: none.
+        training : bool, optional
+            Default: as in the whole pass.
+        mask : ndarray, optional
+            Default: none.
+        """
+        training = self.training if training is None else training
+        part = Context(training, gradients, mask=mask, random=self._random, records=self.records)
+        part.frozen = self.frozen
+        part.memo = self.memo
+        part.empty = self.empty
+        part._at_end = self._at_end
+        return part
 
     def at_end(self, action: Callable[[], None]) -> None:
         """Have something done when the whole pass has succeeded, such as keeping new states."""

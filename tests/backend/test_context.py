@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from minikeras import backend as K
-from minikeras.backend import Variable
-from minikeras.engine import Context, Workspace, context
+from minikeras.backend import Variable, context
+from minikeras.engine import Context, Workspace
 
 # Workspace
 

@@ -1,0 +1,130 @@
+"""`add_loss` and `add_update`: what a layer adds to the loss, and what it changes in training."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from minikeras.backend.context import Context
+from minikeras.backend.function import recompute
+from minikeras.backend.operators import TensorLike
+from minikeras.backend.running import current, inside
+from minikeras.backend.tape import Tensor, hand_over, value_of
+from minikeras.backend.updates import Update
+from minikeras.backend.variables import Variable
+
+
+class HasPenalties:
+    """What a layer adds to the loss of its own accord; a part of `Layer`."""
+
+    trainable: bool
+    _described: Callable[[], str]
+    #: Functions of the weights that were added outside of `call`.
+    _penalties: tuple[Callable[[], Any], ...] = ()
+
+    def add_loss(self, losses: Any, inputs: Any = None) -> None:
+        """Add penalties to the loss.
+
+        In `call`, tensors that depend on the input, anew in each pass. In `build` or the
+        constructor, functions without arguments that give a penalty, or expressions of weights;
+        they hold for all passes.
+
+        Parameters
+        ----------
+        losses : TensorLike, number, callable or list of these
+            If a tensor is no single number, the sum of its entries counts.
+        inputs : object, optional
+            What the losses depend on. Accepted, as in Keras; the tape knows it.
+
+        Examples
+        --------
+        >>> from minikeras import backend as K
+        >>> from minikeras.engine import Layer
+        >>> class Sparse(Layer):
+        ...     def call(self, x):
+        ...         self.add_loss(0.01 * K.sum(K.abs(x)))
+        ...         return x
+        """
+        del inputs
+        ctx = current()
+        for loss in losses if isinstance(losses, (list, tuple)) else [losses]:
+            if ctx is None:
+                self._penalties += (_as_function(loss, self),)
+            elif ctx.losses is not None:
+                ctx.losses.append(_total(loss() if callable(loss) else loss))
+
+    def _begin_penalties(self, ctx: Context) -> list[Any]:
+        """Compute the penalties that hold for all passes."""
+        with inside(ctx):
+            losses = [_total(function()) for function in self._penalties]
+        ctx.loss += sum(float(value_of(loss)) for loss in losses)
+        return losses
+
+    def _end_penalties(self, losses: list[Any], ctx: Context) -> None:
+        """Hand over their gradients."""
+        tensors = [loss for loss in losses if isinstance(loss, TensorLike)]
+        seeds = [(loss, np.ones_like(loss.value)) for loss in tensors]
+        hand_over(seeds, [], ctx)
+
+    def add_update(self, updates: Any, inputs: Any = None) -> None:
+        """Have variables changed after each step of training; to be called in `call`.
+
+        A frozen layer leaves them as they are, and so do `evaluate` and `predict`.
+
+        Parameters
+        ----------
+        updates : Update, (Variable, value) or list of these
+            What `K.update`, `K.moving_average_update` and their kin return.
+        inputs : object, optional
+            What the updates depend on. Accepted, as in Keras, and not needed.
+
+        Raises
+        ------
+        RuntimeError
+            If there is no pass: use `K.set_value` to change a variable at once.
+        """
+        del inputs
+        ctx = current()
+        if ctx is None:
+            raise RuntimeError(
+                f"{self._described()}: add_update belongs into call. To change a variable at once "
+                "use K.set_value."
+            )
+        for update in [updates] if _is_pair(updates) else updates:
+            if not _is_pair(update):
+                raise TypeError(
+                    f"{self._described()}: an update is a pair (variable, new value), or what "
+                    f"K.update returns in a call; got {update!r}."
+                )
+            variable, new = update
+            if ctx.training and self.trainable and not ctx.frozen:
+                kept = np.array(value_of(new))
+                ctx.at_end(lambda variable=variable, kept=kept: variable.assign(kept))
+
+
+def _is_pair(update: Any) -> bool:
+    if isinstance(update, Update):
+        return True
+    return isinstance(update, tuple) and len(update) == 2 and isinstance(update[0], Variable)
+
+
+def _total(loss: Any) -> Any:
+    """Return a penalty as a single number."""
+    return loss.sum() if getattr(loss, "ndim", 0) else loss
+
+
+def _as_function(loss: Any, layer: Any) -> Callable[[], Any]:
+    """Return what computes a penalty anew in each pass."""
+    if callable(loss):
+        return loss
+    if isinstance(loss, Tensor):
+        return functools.partial(recompute, loss)
+    if isinstance(loss, (int, float)):
+        return lambda: loss
+    raise TypeError(
+        f"{layer._described()}: a loss that is added outside of call must be an expression of "
+        f"weights, or a function without arguments; got {loss!r}."
+    )

@@ -1,0 +1,325 @@
+"""Between the two ways to write a layer: by hand (`forward`, `backward`) and in `K` (`call`).
+
+There is one way across in each direction. `forward` and `backward` here run the `call` of a layer
+on the tape; so it can stand wherever a layer written by hand can. `record` makes a layer that
+was written by hand a single node of the tape; so it can be called from a `call`, a loss or a
+training loop of one's own.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from minikeras.backend.context import Context
+from minikeras.backend.creation import cast
+from minikeras.backend.deferred import Deferred, Placeholder, of_layer
+from minikeras.backend.operators import TensorLike
+from minikeras.backend.running import current, fixed_phase, inside, records
+from minikeras.backend.shaping import reshape
+from minikeras.backend.tape import Tensor, hand_over, value_of
+from minikeras.engine.outputs import as_list, as_shape
+from minikeras.regularizers import penalty
+from minikeras.utils.registry import has_arg
+
+# --- a `call` in place of forward and backward ----------------------------------------------
+
+
+def forward(layer: Any, x: np.ndarray, ctx: Context) -> tuple[Any, Any]:
+    """Run the `call` of a layer on the tape; see `Layer.forward`."""
+    inner: Any = x
+    if ctx.records or ctx.mask is not None:
+        inner = Tensor(x)
+        inner.mask = ctx.mask
+    outer, ctx.losses = ctx.losses, []
+    try:
+        with inside(ctx):
+            outputs = layer.call(inner, **call_arguments(layer, ctx.training, ctx.mask))
+        losses = ctx.losses
+    finally:
+        ctx.losses = outer
+    ctx.loss += sum(float(value_of(loss)) for loss in losses)
+    if outputs is None:
+        raise TypeError(f"{layer._described()}: call returned None. It must return the output.")
+    if isinstance(outputs, (list, tuple)):
+        y: Any = [_array(output, layer) for output in outputs]
+    else:
+        y = _array(outputs, layer)
+    return y, (inner, outputs, losses) if ctx.records else None
+
+
+def backward(layer: Any, dy: Any, residual: Any, ctx: Context) -> np.ndarray | None:
+    """Go back through what `forward` has recorded; see `Layer.backward`."""
+    inner, outputs, losses = residual
+    seeds: list[tuple[Any, Any]] = list(zip(as_list(outputs), as_list(dy), strict=True))
+    seeds += [(loss, np.ones_like(value_of(loss))) for loss in losses]
+    seeds = [(tensor, seed) for tensor, seed in seeds if isinstance(tensor, TensorLike)]
+    found = hand_over(seeds, [inner] if ctx.needs_input_gradient else [], ctx)
+    return found[0] if found else None
+
+
+def _array(output: Any, layer: Any) -> np.ndarray:
+    """Return the array of an output, of the layer's float type."""
+    y = np.asarray(value_of(output))
+    return y.astype(layer.dtype, copy=False) if y.dtype.kind == "f" else y
+
+
+def call_arguments(layer: Any, training: Any, mask: Any) -> dict[str, Any]:
+    """Return those of `training` and `mask` that the layer's `call` takes."""
+    function = type(layer).call
+    arguments = {}
+    if _takes(function, "training"):
+        arguments["training"] = training
+    if _takes(function, "mask"):
+        arguments["mask"] = mask
+    return arguments
+
+
+@functools.lru_cache(maxsize=512)
+def _takes(function: Callable, name: str) -> bool:
+    return has_arg(function, name)
+
+
+def infer_output_shape(layer: Any, input_shape: Any) -> Any:
+    """Find the output shape of a layer's `call`, by calling it on arrays of ones."""
+    dtype = layer.input_dtype or layer.dtype
+
+    def run(x: Any) -> Any:
+        return layer.call(x, **call_arguments(layer, False, None))
+
+    def held(shape: Any) -> Any:
+        return Placeholder(tuple(shape), dtype, layer.name)
+
+    shape = as_shape(input_shape)
+    inputs = [held(one) for one in shape] if isinstance(shape, list) else held(shape)
+    result = Deferred(run, (inputs,), {}, layer.name)
+    try:
+        examples = result.examples
+    except Exception as error:
+        raise ValueError(
+            f"{layer._described()}: the output shape for inputs of shape {shape} can't be found by "
+            f"calling it on arrays of ones ({type(error).__name__}: {error}). Define "
+            "compute_output_shape(self, input_shape)."
+        ) from error
+    if isinstance(examples[0], (list, tuple)):
+        return [part.shape for part in result.parts(len(examples[0]))]
+    return result.shape
+
+
+# --- a layer on a tensor ----------------------------------------------------------------------
+
+
+def apply(layer: Any, inputs: Any, training: Any, mask: Any, options: dict[str, Any]) -> Any:
+    """Call a layer on a tensor, or on an array inside of a pass; see `Layer.__call__`."""
+    several = isinstance(inputs, (list, tuple))
+    if several and not layer._taped:
+        raise TypeError(f"{layer._described()} takes one input, got a list of {len(inputs)}.")
+    if several:
+        layer.ensure_built([(None, *x.shape[1:]) for x in inputs])
+    else:
+        layer.ensure_built((None, *inputs.shape[1:]))
+    deferred = [x for x in as_list(inputs) if getattr(x, "value", x) is None]
+    if deferred:
+        named = {"training": training, "mask": mask, **options}
+        given = {key: value for key, value in named.items() if value is not None}
+        return of_layer(Deferred(LayerCall(layer), (inputs, *layer.weights), given, layer.name))
+    if layer._taped:
+        return _inline(layer, inputs, training, mask, options)
+    return record(layer, inputs, layer.propagate, layer.backpropagate, training, mask)
+
+
+def _inline(layer: Any, inputs: Any, training: Any, mask: Any, options: dict[str, Any]) -> Any:
+    """Run the `call` of a layer on the tape of whoever calls it."""
+    ctx = current()
+    if ctx is None:
+        ctx = Context(fixed_phase(bool(training)))
+    elif training is not None and bool(training) != ctx.training:
+        losses = ctx.losses
+        ctx = ctx.part(training=bool(training))
+        ctx.losses = losses
+    if not isinstance(inputs, (list, tuple)):
+        mask = getattr(inputs, "mask", None) if mask is None else mask
+        inputs = cast(inputs, layer.input_dtype) if layer.input_dtype else inputs
+    with inside(ctx):
+        named = call_arguments(layer, ctx.training, mask)
+        y = layer.call(inputs, **{**named, **options})
+        if layer.activity_regularizer is not None:
+            layer.add_loss([penalty(one, layer.activity_regularizer) for one in as_list(y)])
+    if not layer.sets_mask:
+        mask = layer.compute_mask(inputs, mask)
+    return _masked(y, mask)
+
+
+def record(
+    layer: Any,
+    x: Any,
+    run: Callable[..., Any],
+    back: Callable[..., Any],
+    training: Any = None,
+    mask: Any = None,
+) -> Any:
+    """Make a layer written by hand one node of the tape.
+
+    Parameters
+    ----------
+    layer : Layer
+        Built.
+    x : TensorLike or ndarray
+    run, back : callable
+        Its `forward` and `backward`, or `propagate` and `backpropagate`.
+    training : bool, optional
+        Default: as in the pass at hand, or False.
+    mask : ndarray, optional
+        Default: that of the tensor.
+
+    Returns
+    -------
+    Tensor
+        An array where nothing is to be differentiated. A list for several outputs.
+    """
+
+    def run_one(inputs: list[Any], ctx: Context) -> tuple[Any, Any]:
+        return run(inputs[0], ctx)
+
+    def back_one(dy: Any, residual: Any, ctx: Context) -> list[Any]:
+        return [back(dy, residual, ctx)]
+
+    if mask is None:
+        mask = getattr(x, "mask", None)
+    if layer.input_dtype:
+        x = cast(x, layer.input_dtype)
+    return record_all(layer, [x], run_one, back_one, training, mask)
+
+
+def record_all(
+    layer: Any,
+    inputs: list[Any],
+    run: Callable[..., Any],
+    back: Callable[..., Any],
+    training: Any = None,
+    mask: Any = None,
+) -> Any:
+    """Like `record`, for several inputs.
+
+    Parameters
+    ----------
+    run : callable
+        ``run(arrays, ctx) -> (outputs, residual)``, with a list for several outputs.
+    back : callable
+        ``back(dy, residual, ctx)`` gives a list of the inputs' gradients.
+    """
+    ctx = current()
+    outermost = ctx is None
+    if ctx is None:
+        ctx = Context(fixed_phase(bool(training)))
+    part = ctx.part(training=training, mask=None if mask is None else np.asarray(mask, bool))
+    values = [value_of(x) for x in inputs]
+    y, residual = run(values, part)
+    ctx.loss += part.loss
+    if outermost:
+        ctx.finish()
+    weights = layer.weights
+    if not records() or not (weights or any(isinstance(x, TensorLike) for x in inputs)):
+        return _masked(y, part.mask)
+    op = _LayerOp(layer, len(inputs), run, back, training, part, y)
+    value = np.concatenate([one.reshape(-1) for one in y]) if op.several else y
+    values += [weight.value for weight in weights]
+    node = Tensor(value, op, (*inputs, *weights), values, {}, residual)
+    return _masked(op.pieces(node) if op.several else node, part.mask)
+
+
+def _masked(y: Any, mask: Any) -> Any:
+    """Have a mask travel with an output; with an array it can't."""
+    if isinstance(mask, list):
+        return [_masked(one, m) for one, m in zip(as_list(y), mask, strict=True)]
+    if mask is None or isinstance(y, (list, tuple, Deferred)):
+        return y
+    if not isinstance(y, Tensor):
+        y = Tensor(y)
+    y.mask = mask
+    return y
+
+
+class _LayerOp:
+    """What the tape needs to know of a layer that is a node of it.
+
+    Several outputs are one vector on the tape, of which each is a piece.
+    """
+
+    def __init__(
+        self,
+        layer: Any,
+        inputs: int,
+        run: Callable[..., Any],
+        back: Callable[..., Any],
+        training: Any,
+        ctx: Context,
+        y: Any,
+    ) -> None:
+        self.layer = layer
+        self.name = layer.name
+        self.inputs = inputs
+        self.run = run
+        self.back = back
+        self.training = training
+        self.ctx = ctx
+        self.mask = ctx.mask
+        self.several = type(y) is list
+        self.shapes = [output.shape for output in as_list(y)]
+        self.derivatives = (self.pull,) * (inputs + len(layer.weights))
+
+    def call(self, *args: Any) -> Any:
+        """Do it again, with what the weights are now."""
+        inputs = list(args[: self.inputs])
+        mask = getattr(inputs[0], "mask", None)
+        y = record_all(self.layer, inputs, self.run, self.back, self.training, mask)
+        if not self.several:
+            return y
+        if isinstance(y[0], Tensor):
+            return y[0].args[0].args[0]
+        return np.concatenate([one.reshape(-1) for one in y])
+
+    def pieces(self, vector: Any) -> list[Any]:
+        """Cut the vector of several outputs."""
+        edges = np.cumsum([0, *(math.prod(shape) for shape in self.shapes)]).tolist()
+        return [
+            reshape(vector[start:stop], shape)
+            for start, stop, shape in zip(edges[:-1], edges[1:], self.shapes, strict=True)
+        ]
+
+    def pull(self, dy: np.ndarray, node: Tensor, wanted: list[int]) -> list[Any]:
+        """Run the backward pass of the layer."""
+        weights = node.args[self.inputs :]
+        places = [i - self.inputs for i in wanted if i >= self.inputs]
+        gradients = {weights[i]: np.empty(weights[i].shape, weights[i].dtype) for i in places}
+        ctx = self.ctx.part(gradients, mask=self.mask)
+        ctx.needs_input_gradient = wanted[0] < self.inputs
+        dy = dy.copy()  # the layer may overwrite it
+        found = self.back(self.pieces(dy) if self.several else dy, node.kept, ctx)
+        ctx.finish_gradients()
+        return [*found, *(gradients.get(weight) for weight in weights)]
+
+
+class LayerCall:
+    """A layer in an expression that is computed later."""
+
+    def __init__(self, layer: Any) -> None:
+        self.layer = layer
+        self.__name__ = layer.name
+
+    def __call__(self, inputs: Any, *weights: Any, **options: Any) -> Any:
+        """Call the layer. The weights are named so that gradients find them."""
+        return self.layer(inputs, **options)
+
+    def example(self, inputs: Any, *weights: Any, **options: Any) -> Any:
+        """Return ones of the shape of the output, without computing it."""
+        several = isinstance(inputs, (list, tuple))
+        given: Any = [x.shape for x in inputs] if several else inputs.shape
+        shape = as_shape(self.layer.compute_output_shape(given))
+        if isinstance(shape, list):
+            return [np.broadcast_to(np.ones((), self.layer.dtype), one) for one in shape]
+        return np.broadcast_to(np.ones((), self.layer.dtype), shape)

@@ -1,0 +1,183 @@
+"""The weights of a layer: making, listing, reading and setting them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from minikeras import constraints, initializers, regularizers
+from minikeras.backend import Variable
+from minikeras.utils.registry import has_arg
+
+
+class HasWeights:
+    """What a layer can do with its weights; a part of `Layer`."""
+
+    name: str
+    dtype: str
+    trainable: bool
+    built: bool
+    _described: Callable[[], str]
+    _trainable_weights: list[Variable]
+    _non_trainable_weights: list[Variable]
+
+    def add_weight(
+        self,
+        name: str | None = None,
+        shape: Sequence[int] | None = None,
+        dtype: Any = None,
+        initializer: Any = None,
+        regularizer: Any = None,
+        trainable: bool = True,
+        constraint: Any = None,
+    ) -> Variable:
+        """Make a weight of this layer; to be called in `build`.
+
+        Parameters
+        ----------
+        name : str, optional
+            Its name within the layer. Default: ``'weight'``.
+        shape : tuple of int, optional
+            Default: a scalar.
+        dtype : str, optional
+            Default: the layer's.
+        initializer : str, dict or callable, optional
+            Default: ``'glorot_uniform'``.
+        regularizer, constraint : str, dict or callable, optional
+        trainable : bool
+            Whether the optimizer may change it. Default True.
+
+        Returns
+        -------
+        Variable
+            Its ``value`` is the array.
+        """
+        dtype = np.dtype(dtype or self.dtype).name
+        initializer = initializers.get("glorot_uniform" if initializer is None else initializer)
+        full_name = f"{self.name}/{name or 'weight'}:0"
+        weight = Variable(
+            _initial_value(initializer, tuple(shape or ()), dtype, full_name),
+            name=full_name,
+            trainable=trainable,
+            regularizer=regularizers.get(regularizer),
+            constraint=constraints.get(constraint),
+        )
+        (self._trainable_weights if trainable else self._non_trainable_weights).append(weight)
+        return weight
+
+    def _parts(self) -> list[Any]:
+        """Return the layers that this one calls, which count as parts of it."""
+        return []
+
+    @property
+    def trainable_weights(self) -> list[Variable]:
+        """The weights that training changes: none if the layer is frozen.
+
+        Those of layers that are attributes of a layer with a `call` come after its own. The list
+        may be set, as layers written for Keras 2 do.
+        """
+        if not self.trainable:
+            return []
+        return _unique(self._trainable_weights, *(p.trainable_weights for p in self._parts()))
+
+    @trainable_weights.setter
+    def trainable_weights(self, weights: list[Variable]) -> None:
+        self._trainable_weights = list(weights)
+
+    @property
+    def non_trainable_weights(self) -> list[Variable]:
+        """The weights that training leaves alone: all of them if the layer is frozen."""
+        parts = self._parts()
+        if not self.trainable:
+            own = self._trainable_weights + self._non_trainable_weights
+            return _unique(own, *(part.weights for part in parts))
+        return _unique(self._non_trainable_weights, *(p.non_trainable_weights for p in parts))
+
+    @non_trainable_weights.setter
+    def non_trainable_weights(self, weights: list[Variable]) -> None:
+        self._non_trainable_weights = list(weights)
+
+    @property
+    def weights(self) -> list[Variable]:
+        """All weights, trainable ones first."""
+        return self.trainable_weights + self.non_trainable_weights
+
+    def get_weights(self) -> list[np.ndarray]:
+        """Return copies of the values of all weights: first trainable ones, then the others."""
+        return [weight.value.copy() for weight in self._ordered_weights()]
+
+    def _ordered_weights(self) -> list[Variable]:
+        """Return the weights in the order of `get_weights`, which is that of saved files."""
+        return self.weights
+
+    def set_weights(self, weights: Sequence[Any]) -> None:
+        """Set all weights. Nothing is changed if any of them does not fit.
+
+        Parameters
+        ----------
+        weights : list of array_like
+            As `get_weights` returns them.
+
+        Raises
+        ------
+        ValueError
+            If their number or a shape is wrong.
+        """
+        own = self._ordered_weights()
+        if isinstance(weights, np.ndarray) and len(weights) != len(own):
+            raise TypeError(
+                f"{self._described()}: weights are given as a list of arrays, [matrix] if there is "
+                f"only one; got an array of shape {weights.shape}."
+            )
+        arrays = [np.asarray(value) for value in weights]
+        if len(arrays) != len(own):
+            wanted = ", ".join(f"{w.name} {w.shape}" for w in own) or "none"
+            state = "" if self.built else " (it has not been built yet)"
+            raise ValueError(
+                f"Layer '{self.name}'{state} has {len(own)} weights, but set_weights was given "
+                f"{len(arrays)}. Its weights: {wanted}."
+            )
+        for weight, array in zip(own, arrays, strict=True):
+            if weight.shape != array.shape:
+                raise ValueError(
+                    f"Weight '{weight.name}' has shape {weight.shape}, but set_weights was given "
+                    f"an array of shape {array.shape} for it."
+                )
+        for weight, array in zip(own, arrays, strict=True):
+            weight.assign(array)
+
+    def count_params(self) -> int:
+        """Return how many numbers the weights hold.
+
+        Raises
+        ------
+        RuntimeError
+            If the layer has not been built.
+        """
+        if not self.built:
+            raise RuntimeError(
+                f"The weights of layer '{self.name}' can't be counted: it has not been built. "
+                "Give the first layer an input_shape, or call model.build(input_shape)."
+            )
+        return sum(weight.size for weight in self.weights)
+
+
+def _unique(*lists: Iterable[Variable]) -> list[Variable]:
+    """Join lists, each variable once."""
+    return list(dict.fromkeys(weight for weights in lists for weight in weights))
+
+
+def _initial_value(initializer: Any, shape: tuple[int, ...], dtype: str, name: str) -> np.ndarray:
+    """Call an initializer, be it a function of the shape alone, and check what it returns."""
+    takes_dtype = isinstance(initializer, initializers.Initializer) or has_arg(
+        initializer, "dtype", accept_all=True
+    )
+    value = np.array(initializer(shape, dtype=dtype) if takes_dtype else initializer(shape), dtype)
+    if value.shape != shape:
+        raise ValueError(
+            f"The initializer of '{name}' returned an array of shape {value.shape}; the weight has "
+            f"shape {shape}."
+        )
+    return value

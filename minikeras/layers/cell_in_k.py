@@ -1,0 +1,90 @@
+"""`CellInK`, which runs a cell that is written in `K` functions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from minikeras.backend.operators import TensorLike
+from minikeras.backend.running import inside
+from minikeras.backend.tape import Tensor, hand_over, value_of
+from minikeras.engine import Context, taped
+from minikeras.engine.input_spec import Shape
+from minikeras.layers.cell import Cell, States
+
+
+class CellInK(Cell):
+    """Runs a cell that is written in `K` functions; what `RNN` makes of one.
+
+    Parameters
+    ----------
+    layer : Layer
+        With `state_size` and ``call(inputs, states)``.
+    """
+
+    def __init__(self, layer: Any) -> None:
+        super().__init__(name=layer.name, dtype=layer.dtype)
+        self.layer = layer
+
+    @property
+    def state_size(self) -> Any:
+        """That of the cell."""
+        return self.layer.state_size
+
+    @property
+    def output_size(self) -> Any:  # type: ignore[override]
+        """That of the cell."""
+        return getattr(self.layer, "output_size", None)
+
+    def build(self, input_shape: Shape) -> None:
+        """Build the cell."""
+        if not self.layer.built:
+            self.layer.build(input_shape)
+            self.layer.built = True
+        self.built = True
+
+    def _new_sequence(self, ctx: Context) -> None:
+        if isinstance(self.layer, Cell):
+            self.layer._new_sequence(ctx)
+
+    def step(self, x: np.ndarray, states: States, ctx: Context) -> tuple[np.ndarray, States, Any]:
+        """Run the `call` of the cell on the tape."""
+        inputs = [Tensor(a) for a in (x, *states)] if ctx.records else [x, *states]
+        named = taped.call_arguments(self.layer, ctx.training, None)
+        named.pop("mask", None)
+        outer, ctx.losses = ctx.losses, []
+        try:
+            with inside(ctx):
+                y, new = self.layer.call(inputs[0], inputs[1:], **named)
+            losses = ctx.losses
+        finally:
+            ctx.losses = outer
+        ctx.loss += sum(float(value_of(loss)) for loss in losses)
+        outputs = [y, *new]
+        arrays = [np.asarray(value_of(output), x.dtype) for output in outputs]
+        return arrays[0], arrays[1:], (inputs, outputs, losses)
+
+    def step_backward(
+        self, dy: np.ndarray, dstates: States, residual: Any, ctx: Context
+    ) -> tuple[np.ndarray, States]:
+        """Go back through what `step` has recorded."""
+        inputs, outputs, losses = residual
+        seeds = list(zip(outputs, [dy, *dstates], strict=True))
+        seeds += [(loss, np.ones_like(value_of(loss))) for loss in losses]
+        seeds = [(tensor, seed) for tensor, seed in seeds if isinstance(tensor, TensorLike)]
+        dx, *dstates = hand_over(seeds, inputs, ctx)
+        return dx, dstates
+
+    @property  # type: ignore[misc]
+    def trainable_weights(self) -> list:
+        """Those of the cell."""
+        return self.layer.trainable_weights
+
+    @property  # type: ignore[misc]
+    def non_trainable_weights(self) -> list:
+        """Those of the cell."""
+        return self.layer.non_trainable_weights
+
+    def _ordered_weights(self) -> list:
+        return self.layer._ordered_weights()
