@@ -13,7 +13,7 @@ import numpy as np
 
 from minikeras.backend.config import normalize_data_format
 from minikeras.backend.nn import as_floats
-from minikeras.backend.pooling import as_laid_out, channels_last, positive_ints, slide, source_of
+from minikeras.backend.sliding import as_laid_out, channels_last, positive_ints, slide, source_of
 from minikeras.backend.tape import differentiable
 from minikeras.ops import convolution as ops
 from minikeras.ops.depthwise import depthwise_conv, depthwise_conv_backward

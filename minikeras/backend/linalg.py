@@ -280,6 +280,8 @@ def _laid_out(bias: Any, ndim: int, data_format: str | None) -> Any:
 
 
 def _bias_add_back(dy: Any, y: Any, x: Any, bias: Any, data_format: str | None = None) -> Any:
+    if dy.ndim == 2:
+        return np.add.reduce(dy, axis=0)
     return unbroadcast(dy, _laid_out(bias, x.ndim, data_format)).reshape(bias.shape)
 
 
@@ -309,6 +311,8 @@ def bias_add(x: Any, bias: Any, data_format: str | None = None) -> Any:
     """
     x, bias = np.asarray(x), np.asarray(bias)
     data_format = normalize_data_format(data_format)
+    if x.shape[-1:] == bias.shape and (data_format == "channels_last" or x.ndim == 2):
+        return x + bias
     if bias.ndim not in (1, x.ndim - 1) or x.ndim < 2:
         raise ValueError(
             f"K.bias_add: for an array of shape {x.shape} a bias has 1 or {x.ndim - 1} axes, got "

@@ -173,7 +173,7 @@ def _unknown(function: Any, method: str, kwargs: dict[str, Any]) -> TypeError:
     return TypeError(
         f"{name} can't be applied to a tensor: its derivative is not known. Use a function of K "
         "(docs/backend.md lists them), or, for a result that needs no derivative, apply it to the "
-        "array: K.get_value(x) of a variable, x.value of a tensor."
+        "array: K.get_value(x)."
     )
 
 
@@ -181,6 +181,7 @@ def check_leaving(x: TensorLike, what: str) -> None:
     """Raise where a derivative would be lost without a word: in a pass that will go back."""
     if current() is not None and records() and x.dtype.kind == "f":
         raise TypeError(
-            f"{x!r} is being differentiated. {what} would lose the derivative: use functions of K, "
-            "or x.value for an array that is to count as a constant."
+            f"A tensor of shape {x.shape} is being differentiated. {what} would lose the "
+            "derivative: use functions of K, or K.get_value(x) for an array that is to count as a "
+            "constant."
         )

@@ -201,6 +201,8 @@ def logsumexp(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
 
 
 def _mean(x: np.ndarray, axis: Any, keepdims: bool) -> Any:
+    if type(axis) is int and x.dtype.char in "fd":
+        return _add(x, axis=axis, keepdims=keepdims) / x.shape[axis]
     if x.dtype.char == "e":
         return np.mean(x, axis=axis, keepdims=keepdims)  # It sums float16 in float32.
     return _add(x, axis=axis, keepdims=keepdims) / _count(x.shape, axis)

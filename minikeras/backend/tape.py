@@ -35,6 +35,7 @@ _numbers = itertools.count()
 _FIRST = (0,)
 _by_number = operator.attrgetter("number")
 _TAPED = (TensorLike, list, tuple)
+_PLAIN = {int, float, bool, str, type(None)}
 
 
 class Tensor(TensorLike):
@@ -83,7 +84,7 @@ class Tensor(TensorLike):
         self.op = op
         self.args = args
         self.values = values
-        self.kwargs = kwargs
+        self.kwargs = {} if kwargs is None else kwargs
         self.kept = kept
         self.mask = None
         self.number = next(_numbers)
@@ -114,7 +115,16 @@ class Tensor(TensorLike):
 
 
 class Op:
-    """A function with its derivatives; what `differentiable` makes."""
+    """A function with its derivatives; what `differentiable` makes.
+
+    Attributes
+    ----------
+    pull : callable or None
+        What computes all gradients at once, ``pull(dy, node, wanted)``, in place of the
+        derivatives one by one; for a layer that is a node of the tape.
+    """
+
+    pull = None
 
     def __init__(
         self,
@@ -134,24 +144,25 @@ class Op:
         """Compute, and record if an argument is a tensor or a variable."""
         if kwargs and _any_taped(kwargs.values()):
             args, kwargs = self._by_position(args, kwargs)
-        taped = False
+        taped = mixed = False
         values = []
         for arg in args:
+            value = arg
             if isinstance(arg, TensorLike):
                 taped = True
                 value = arg.value
                 if value is None:
                     return arg.later(self.call, args, kwargs)  # type: ignore[attr-defined]
-                values.append(value)
-            elif isinstance(arg, (list, tuple)) and _any_taped(arg):
-                taped = True
-                later = _deferred(arg)
-                if later is not None:
-                    return later.later(self.call, args, kwargs)
-                values.append(type(arg)(value_of(item) for item in arg))
-            else:
-                values.append(arg)
-        if taped and self.one_type:
+            elif type(arg) not in _PLAIN:
+                mixed = True
+                if isinstance(arg, (list, tuple)) and _any_taped(arg):
+                    taped = True
+                    later = _deferred(arg)
+                    if later is not None:
+                        return later.later(self.call, args, kwargs)
+                    value = type(arg)(value_of(item) for item in arg)
+            values.append(value)
+        if mixed and taped and self.one_type:
             _unify(values, args, len(self.derivatives) or len(args))
         y = self.function(*values, **kwargs)
         kept = y
@@ -168,11 +179,6 @@ class Op:
         bound = inspect.signature(self.function).bind(*args, **kwargs)
         bound.apply_defaults()
         return bound.args, bound.kwargs
-
-    def pull(self, dy: np.ndarray, node: Tensor, wanted: Sequence[int]) -> dict[int, Any]:
-        """Return the gradients of the arguments at the places that are wanted."""
-        derivatives, values, kwargs = self.derivatives, node.values, node.kwargs
-        return {i: derivatives[i](dy, node.kept, *values, **kwargs) for i in wanted}  # type: ignore
 
 
 def differentiable(
@@ -273,6 +279,8 @@ def unbroadcast(dy: np.ndarray, x: Any) -> np.ndarray:
     if dy.shape == shape:
         return dy
     extra = dy.ndim - len(shape)
+    if dy.shape[extra:] == shape:  # a bias, say
+        return np.add.reduce(dy, axis=0 if extra == 1 else tuple(range(extra)))
     axes = tuple(range(extra)) + tuple(
         i + extra for i, size in enumerate(shape) if size == 1 != dy.shape[i + extra]
     )
@@ -391,12 +399,20 @@ def pull_back(
     seeds: Iterable[tuple[Any, np.ndarray]],
     targets: Sequence[TensorLike],
 ) -> list[np.ndarray | None]:
-    """Do the work of `backpropagate`, given the nodes that `history` has found."""
+    """Do the work of `backpropagate`, given the nodes that `history` has found.
+
+    It runs once for each operation of a user's loss, so calls are saved in its loops.
+    """
     needed = {id(target) for target in targets}
     kept = needed.copy()
-    plan = []
+    plan: list[tuple[Tensor, Sequence[int]]] = []
     for node in nodes:
-        wanted = _wanted(node, needed)
+        derivatives, args = node.op.derivatives, node.args
+        if len(derivatives) == 1 and id(args[0]) in needed:
+            wanted: Sequence[int] = () if derivatives[0] is None else _FIRST
+        else:
+            pairs = enumerate(zip(derivatives, args, strict=False))
+            wanted = [i for i, (d, arg) in pairs if d is not None and _leads_to(arg, needed)]
         if wanted:
             needed.add(id(node))
             plan.append((node, wanted))
@@ -405,29 +421,29 @@ def pull_back(
         _accumulate(gradients, needed, tensor, dy)
     for node, wanted in reversed(plan):
         key = id(node)
-        if key in gradients:
-            dy = gradients[key] if key in kept else gradients.pop(key)
-            found = node.op.pull(dy, node, wanted)
-            for i in wanted:
-                _accumulate(gradients, needed, node.args[i], found[i])
+        if key not in gradients:
+            continue
+        dy = gradients[key] if key in kept else gradients.pop(key)
+        op, args = node.op, node.args
+        found = op.pull(dy, node, wanted) if op.pull else None
+        for i in wanted:
+            if found is None:
+                gradient = op.derivatives[i](dy, node.kept, *node.values, **node.kwargs)
+            else:
+                gradient = found[i]
+            arg = args[i]
+            key = id(arg)
+            if key not in needed or key in gradients or gradient.dtype != arg.value.dtype:
+                _accumulate(gradients, needed, arg, gradient)
+            else:
+                gradients[key] = gradient
     return [gradients.get(id(target)) for target in targets]
 
 
-def _wanted(node: Tensor, needed: set[int]) -> Sequence[int]:
-    """Return the places of the arguments whose gradients lead on to what is needed."""
-    derivatives, args = node.op.derivatives, node.args
-    if len(derivatives) == 1 and id(args[0]) in needed:  # the most common case, made quick
-        return _FIRST if derivatives[0] is not None else ()
-    return [
-        i
-        for i, (derivative, arg) in enumerate(zip(derivatives, args, strict=False))
-        if derivative is not None
-        and (id(arg) in needed or (isinstance(arg, (list, tuple)) and _touches(arg, needed)))
-    ]
-
-
-def _touches(arg: Any, needed: set[int]) -> bool:
-    return any(id(item) in needed for item in arg)
+def _leads_to(arg: Any, needed: set[int]) -> bool:
+    if id(arg) in needed:
+        return True
+    return isinstance(arg, (list, tuple)) and any(_leads_to(item, needed) for item in arg)
 
 
 def _accumulate(

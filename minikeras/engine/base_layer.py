@@ -289,9 +289,9 @@ class Layer(HasWeights, HasPenalties, Connected):
         """`output_activation`, if `backward_logits` belongs to the class' own forward pass.
 
         A subclass that overrides `forward` or `backward` alone inherits a `backward_logits` that
-        knows nothing of it.
+        knows nothing of it. Nor does it go back to penalties of the layer.
         """
-        return self.output_activation if self._fuses else None
+        return self.output_activation if self._fuses and not self._penalties else None
 
     def backward_logits(self, dz: np.ndarray, residual: Any, ctx: Context) -> np.ndarray | None:
         """Like `backpropagate`, from the gradient by the input of `output_activation`."""

@@ -70,18 +70,13 @@ def _array(output: Any, layer: Any) -> np.ndarray:
 
 def call_arguments(layer: Any, training: Any, mask: Any) -> dict[str, Any]:
     """Return those of `training` and `mask` that the layer's `call` takes."""
-    function = type(layer).call
-    arguments = {}
-    if _takes(function, "training"):
-        arguments["training"] = training
-    if _takes(function, "mask"):
-        arguments["mask"] = mask
-    return arguments
+    given = {"training": training, "mask": mask}
+    return {name: given[name] for name in _taken(type(layer).call)}
 
 
 @functools.lru_cache(maxsize=512)
-def _takes(function: Callable, name: str) -> bool:
-    return has_arg(function, name)
+def _taken(function: Callable) -> list[str]:
+    return [name for name in ("training", "mask") if has_arg(function, name)]
 
 
 def infer_output_shape(layer: Any, input_shape: Any) -> Any:
@@ -134,21 +129,25 @@ def apply(layer: Any, inputs: Any, training: Any, mask: Any, options: dict[str, 
 
 def _inline(layer: Any, inputs: Any, training: Any, mask: Any, options: dict[str, Any]) -> Any:
     """Run the `call` of a layer on the tape of whoever calls it."""
-    ctx = current()
+    outer = ctx = current()
     if ctx is None:
         ctx = Context(fixed_phase(bool(training)))
     elif training is not None and bool(training) != ctx.training:
-        losses = ctx.losses
-        ctx = ctx.part(training=bool(training))
-        ctx.losses = losses
+        ctx = outer.part(training=bool(training))
+        ctx.losses = outer.losses
     if not isinstance(inputs, (list, tuple)):
         mask = getattr(inputs, "mask", None) if mask is None else mask
         inputs = cast(inputs, layer.input_dtype) if layer.input_dtype else inputs
     with inside(ctx):
         named = call_arguments(layer, ctx.training, mask)
         y = layer.call(inputs, **{**named, **options})
+        layer.add_loss([function() for function in layer._penalties])
         if layer.activity_regularizer is not None:
             layer.add_loss([penalty(one, layer.activity_regularizer) for one in as_list(y)])
+    if outer is None:
+        ctx.finish()
+    elif ctx is not outer:
+        outer.loss += ctx.loss
     if not layer.sets_mask:
         mask = layer.compute_mask(inputs, mask)
     return _masked(y, mask)

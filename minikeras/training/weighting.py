@@ -28,7 +28,8 @@ def coefficients(
     Parameters
     ----------
     shape : tuple of int
-        Shape of the scores, ``(batch,)`` or ``(batch, steps, ...)``.
+        Shape of the scores, ``(batch,)`` or ``(batch, steps, ...)``. A single score for the whole
+        batch, of shape ``()``, counts for each sample.
     dtype : dtype
         Of the result.
     weights : ndarray, shape (batch,) or (batch, steps), optional
@@ -46,6 +47,9 @@ def coefficients(
     [0.5, 1.5, 0.0, 0.0]
     """
     rank = max((np.ndim(f) for f in (weights, mask) if f is not None), default=0)
+    if rank and not shape:
+        each = next(np.shape(f) for f in (mask, weights) if np.ndim(f) == rank)
+        return np.asarray(coefficients(each, dtype, weights, mask).sum())
     if rank > len(shape):
         raise ValueError(
             f"Weights or a mask with {rank} axes can't be applied to scores of shape {shape}: the "

@@ -108,7 +108,11 @@ def test_class_weight_must_be_a_dict():
         standardize_weights(LABELS, class_weight=[1, 2, 3])
 
 
-def test_a_loss_of_one_number_takes_no_weights():
-    assert coefficients((), "float32").tolist() == 1
-    with pytest.raises(ValueError, match="one value for each sample"):
-        coefficients((), "float32", weights=np.ones(3))
+def test_a_single_score_counts_for_each_sample():
+    weights = np.array([1.0, 3.0, 0.0, 0.0])
+    mask = np.array([[1, 1], [1, 0], [0, 0], [1, 1]], bool)
+    assert coefficients((), "float64").tolist() == 1
+    assert coefficients((), "float64", weights).tolist() == 2  # 4 / 4, over half of them
+    assert coefficients((), "float64", mask=mask).tolist() == 1
+    both = (mask.mean(axis=1) / mask.mean() * weights).mean() / 0.5
+    np.testing.assert_allclose(coefficients((), "float64", weights, mask), both)

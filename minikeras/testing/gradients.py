@@ -1,67 +1,26 @@
-"""Checking derivatives: of a layer, a loss, a regularizer or a whole model, in one call.
-
-The gradient that ``backward`` computes is compared with central differences of ``forward``,
-``(f(a + h) - f(a - h)) / 2h``, entry by entry and in float64. Use it on your own layers; the
-tests of this library use it on all of its own.
-"""
+"""`check_gradients`: what is to be compared with central differences, for each kind of target."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from minikeras import activations, losses, regularizers
-from minikeras.backend import Variable
+from minikeras.backend.random_functions import restart_seeds
+from minikeras.backend.tape import Tensor, backpropagate, value_of
+from minikeras.backend.variables import Variable
 from minikeras.engine import Context, Layer
 from minikeras.layers import Activation
 from minikeras.models import Sequential
 from minikeras.regularizers import Regularizer
+from minikeras.testing.differences import GradientError, Problem, Report, compare
 from minikeras.utils.registry import unknown_name_message
 
-__all__ = ["GradientError", "Report", "check_gradients"]
-
-_STEP = 1e-5
-
-
-class GradientError(AssertionError):
-    """A derivative does not agree with central differences."""
-
-
-class Report(NamedTuple):
-    """The outcome of a gradient check: the entry with the largest relative error.
-
-    Attributes
-    ----------
-    where : str
-        ``'x'``, ``'y_pred'`` or a weight's name.
-    position : tuple of int
-        The entry's index in it.
-    analytic, numeric : float
-        What ``backward`` says and what the differences say.
-    error : float
-        ``|analytic - numeric|`` relative to the larger of the two, or to a thousandth of the
-        largest central difference in the array where both are tiny.
-    entries : int
-        How many entries were compared.
-    """
-
-    where: str
-    position: tuple[int, ...]
-    analytic: float
-    numeric: float
-    error: float
-    entries: int
-
-    def __str__(self) -> str:
-        place = f"{self.where}[{', '.join(map(str, self.position))}]"
-        return (
-            f"worst of {self.entries} entries: {place}, backward {self.analytic:.10g}, central "
-            f"difference {self.numeric:.10g}, relative error {self.error:.2g}"
-        )
+__all__ = ["check_gradients"]
 
 
 def check_gradients(
@@ -73,7 +32,7 @@ def check_gradients(
     seed: int = 0,
     max_entries: int = 400,
 ) -> Report:
-    """Compare a derivative written by hand with central differences.
+    """Compare a derivative with central differences.
 
     Parameters
     ----------
@@ -85,7 +44,9 @@ def check_gradients(
         - a compiled model, given ``x, y`` or ``x, y, sample_weight``: those of the whole
           training loss by each trainable weight;
         - a loss by name or function, given ``y_true, y_pred``: by `y_pred`;
-        - an activation function or a regularizer, by name or itself, given ``x``: by `x`.
+        - an activation function or a regularizer, by name or itself, given ``x``: by `x`;
+        - a function in terms of `K`, given one array or more than two: by all that hold floats.
+          Given two, it is taken for a loss.
     *data : array_like
         See `target`. A layer's input defaults to normal random numbers of `input_shape`. One
         that takes integers must be given, and has no derivative: only the weights do.
@@ -143,13 +104,15 @@ def check_gradients(
         problem = _layer_problem(target, data, input_shape, training, seed, random)
     elif isinstance(target, Regularizer):
         problem = _regularizer_problem(target, _single(data))
+    elif _is_plain_function(target) and len(data) not in (0, 2):
+        problem = _function_problem(target, data, random)
     elif len(data) == 1 and not _is_loss(target):
         layer = Activation(target, name="activation")
         x = np.atleast_2d(np.asarray(data[0], "float64"))
         problem = _layer_problem(layer, [x], None, training, seed, random)
     else:
         problem = _loss_problem(target, data, random)
-    report = _compare(problem, random, max_entries)
+    report = compare(problem, random, max_entries)
     if report.entries == 0:
         raise ValueError(
             f"{_describe(target)}: there was nothing to compare, neither a trainable weight nor "
@@ -177,98 +140,6 @@ def _by_name(name: str) -> Any:
     raise ValueError(f"{message} (A loss takes two arrays, y_true and y_pred.)")
 
 
-class _Problem(NamedTuple):
-    """A scalar function of some arrays, which it reads in place, and its gradients by them."""
-
-    function: Callable[[], float]
-    arrays: dict[str, np.ndarray]
-    gradients: dict[str, np.ndarray]
-
-
-def _compare(problem: _Problem, random: np.random.RandomState, max_entries: int) -> Report:
-    worst = Report("", (), 0.0, 0.0, 0.0, 0)
-    count = 0
-    for name, array in problem.arrays.items():
-        gradient = problem.gradients[name]
-        _check_gradient(name, array, gradient)
-        indices = list(_some_indices(gradient, max_entries, random))
-        numerics = [_difference(problem.function, array, index, _STEP) for index in indices]
-        # Not from the gradient: one wrong, huge entry must not make all others look tiny.
-        finite = [abs(numeric) for numeric in numerics if np.isfinite(numeric)]
-        floor = max(1e-3 * max(finite, default=0.0), 1e-6)
-        for index, first in zip(indices, numerics, strict=True):
-            analytic = float(gradient[index])
-            numeric, error = _refined(problem.function, array, index, analytic, first, floor)
-            count += 1
-            if not error <= worst.error:
-                worst = Report(name, index, analytic, numeric, error, count)
-    return worst._replace(entries=count)
-
-
-def _check_gradient(name: str, array: np.ndarray, gradient: np.ndarray) -> None:
-    """Check shape and finiteness, which holds for all entries and not only the compared ones."""
-    if gradient.shape != array.shape:
-        raise GradientError(
-            f"The gradient of {name} has shape {gradient.shape}, but {name} has {array.shape}."
-        )
-    bad = np.argwhere(~np.isfinite(gradient))
-    if len(bad):
-        index = tuple(bad[0].tolist())
-        place = f"{name}[{', '.join(map(str, index))}]"
-        raise GradientError(f"The gradient of {place} is {gradient[index]}: not a finite number.")
-
-
-def _some_indices(
-    gradient: np.ndarray, most: int, random: np.random.RandomState
-) -> Iterator[tuple[int, ...]]:
-    flat = np.arange(gradient.size)
-    if gradient.size > most:
-        flat = random.choice(gradient.size, most, replace=False)
-        largest = np.abs(gradient).argmax()
-        if largest not in flat:
-            flat[:1] = largest
-    for number in flat:
-        yield tuple(int(i) for i in np.unravel_index(number, gradient.shape))
-
-
-def _difference(
-    function: Callable[[], float], array: np.ndarray, index: tuple[int, ...], step: float
-) -> float:
-    """Return the central difference of the function by one entry of the array."""
-    value = array[index]
-    h = step * max(1.0, abs(value))
-    array[index] = value + h
-    above = function()
-    array[index] = value - h
-    below = function()
-    array[index] = value
-    return (above - below) / (2 * h)
-
-
-def _refined(
-    function: Callable[[], float],
-    array: np.ndarray,
-    index: tuple[int, ...],
-    analytic: float,
-    numeric: float,
-    floor: float,
-) -> tuple[float, float]:
-    """Return the central difference and its relative distance from `analytic`.
-
-    Where the two differ, a kink may lie between the two points: a smaller step decides.
-    """
-    best = (np.nan, np.inf)
-    for step in (_STEP, _STEP / 10, _STEP / 100):
-        if step != _STEP:
-            numeric = _difference(function, array, index, step)
-        error = abs(analytic - numeric) / max(abs(analytic), abs(numeric), floor)
-        if error < best[1]:
-            best = (numeric, error)
-        if error < 1e-6:
-            break
-    return best
-
-
 def _layer_problem(
     layer: Layer,
     data: Sequence[Any],
@@ -276,7 +147,7 @@ def _layer_problem(
     training: bool,
     seed: int,
     random: np.random.RandomState,
-) -> _Problem:
+) -> Problem:
     x, floats = _layer_input(layer, data, input_shape, random)
     layer = _in_float64(layer)
     with _seeded(seed, 1):
@@ -295,7 +166,7 @@ def _layer_problem(
     expected = {w.name: gradient for w, gradient in gradients.items()}
     if floats:
         arrays["x"], expected["x"] = x, dx
-    return _Problem(function, arrays, expected)
+    return Problem(function, arrays, expected)
 
 
 def _layer_input(
@@ -438,7 +309,7 @@ def _logits_gradient(trial: _Trial, upstream: np.ndarray) -> np.ndarray | None:
     return None if pair.needs_input else pair.backward(upstream.copy(), trial.output())
 
 
-def _model_problem(model: Sequential, data: Sequence[Any], seed: int) -> _Problem:
+def _model_problem(model: Sequential, data: Sequence[Any], seed: int) -> Problem:
     if len(data) > 3:
         raise TypeError(f"For a compiled model, pass x, y and sample_weight; got {len(data)}.")
     if model.optimizer is None:
@@ -466,10 +337,10 @@ def _model_problem(model: Sequential, data: Sequence[Any], seed: int) -> _Proble
     run()
     gradients = {w.name: step.store.gradients[w].copy() for w in step.trainable}
     values = {w.name: w.value for w in step.trainable}
-    return _Problem(run, values, gradients)
+    return Problem(run, values, gradients)
 
 
-def _loss_problem(loss: Any, data: Sequence[Any], random: np.random.RandomState) -> _Problem:
+def _loss_problem(loss: Any, data: Sequence[Any], random: np.random.RandomState) -> Problem:
     if len(data) != 2:
         raise TypeError(
             f"To check the loss {loss!r}, pass y_true and y_pred (an activation takes x alone); "
@@ -481,18 +352,49 @@ def _loss_problem(loss: Any, data: Sequence[Any], random: np.random.RandomState)
     y_pred = np.array(data[1], dtype="float64")
     upstream = random.standard_normal(np.shape(pair.forward(y_true, y_pred)))
     gradient = pair.backward(upstream, y_true, y_pred)
-    return _Problem(
+    return Problem(
         lambda: float(np.vdot(upstream, pair.forward(y_true, y_pred))),
         {"y_pred": y_pred},
         {"y_pred": gradient},
     )
 
 
-def _regularizer_problem(regularizer: Regularizer, x: Any) -> _Problem:
+def _is_plain_function(target: Any) -> bool:
+    known = target in activations.FUNCTIONS.values() or target in losses.FUNCTIONS.values()
+    return callable(target) and not known and getattr(target, "pair", None) is None
+
+
+def _function_problem(
+    function: Callable[..., Any], data: Sequence[Any], random: np.random.RandomState
+) -> Problem:
+    arrays = [np.array(a, "float64") if np.asarray(a).dtype.kind == "f" else a for a in data]
+    leaves = [Tensor(a) if isinstance(a, np.ndarray) and a.dtype.kind == "f" else a for a in arrays]
+    y = function(*leaves)
+    if not isinstance(y, Tensor):
+        raise TypeError(
+            f"{_describe(function)} returned {type(y).__name__} for a tensor: write it in "
+            "functions of K, so that the derivative is known."
+        )
+    upstream = random.standard_normal(np.shape(y.value))
+    places = [i for i, leaf in enumerate(leaves) if isinstance(leaf, Tensor)]
+    found = backpropagate([(y, upstream)], [leaves[i] for i in places])
+    names = ["x"] if len(data) == 1 else [f"argument {i}" for i in range(len(data))]
+    gradients = {
+        names[i]: np.zeros_like(arrays[i]) if gradient is None else gradient
+        for i, gradient in zip(places, found, strict=True)
+    }
+    return Problem(
+        lambda: float(np.vdot(upstream, value_of(function(*arrays)))),
+        {names[i]: arrays[i] for i in places},
+        gradients,
+    )
+
+
+def _regularizer_problem(regularizer: Regularizer, x: Any) -> Problem:
     x = np.array(x, dtype="float64")
     gradient = np.zeros_like(x)
     regularizer.add_gradient(x, gradient)
-    return _Problem(lambda: float(regularizer(x)), {"x": x}, {"x": gradient})
+    return Problem(lambda: float(regularizer(x)), {"x": x}, {"x": gradient})
 
 
 def _repeatable(layer: Layer, run: Callable, seed: int) -> Callable:
@@ -506,6 +408,7 @@ def _repeatable(layer: Layer, run: Callable, seed: int) -> Callable:
     ]
 
     def seeded(*args: Any) -> Any:
+        restart_seeds()
         for part, state in states:  # a layer with a seed of its own starts it anew
             vars(part).update(state)
         for part, name, generator in random:
