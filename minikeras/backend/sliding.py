@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from minikeras.backend.config import normalize_data_format
 from minikeras.backend.nn import as_floats
 from minikeras.utils.conv_utils import conv_output_length, conv_padding, normalize_tuple
 

@@ -48,8 +48,8 @@ def coefficients(
     """
     rank = max((np.ndim(f) for f in (weights, mask) if f is not None), default=0)
     if rank and not shape:
-        each = next(np.shape(f) for f in (mask, weights) if np.ndim(f) == rank)
-        return np.asarray(coefficients(each, dtype, weights, mask).sum())
+        given = [np.shape(f) for f in (mask, weights) if f is not None]
+        return np.asarray(coefficients(max(given, key=len), dtype, weights, mask).sum())
     if rank > len(shape):
         raise ValueError(
             f"Weights or a mask with {rank} axes can't be applied to scores of shape {shape}: the "
