@@ -204,7 +204,8 @@ class Context:
         """
         training = self.training if training is None else training
         part = Context(training, gradients, mask=mask, random=self._random, records=self.records)
-        part.frozen = self.frozen
+        # A part that is in training by itself, in a pass that is not, changes nothing.
+        part.frozen = self.frozen or (training and not self.training)
         part.memo = self.memo
         part.empty = self.empty
         part._at_end = self._at_end

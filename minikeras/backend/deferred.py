@@ -22,7 +22,8 @@ from minikeras.backend.tape import Tensor
 Shape = tuple[int | None, ...]
 
 # What stands for an unknown size where a shape is worked out: for samples, and for other axes.
-_SIZES = ((4, 24), (6, 30))
+# Numbers that many others divide, so that an axis may be cut.
+_SIZES = ((4, 24), (8, 48))
 
 
 class Deferred(TensorLike):
@@ -164,7 +165,7 @@ class Placeholder(Deferred):
         """Return an array of ones of the stated shape."""
         samples, others = _SIZES[which]
         shape = tuple(
-            size if size is not None else others + i if i else samples
+            size if size is not None else others if i else samples
             for i, size in enumerate(self.shape)
         )
         return np.broadcast_to(np.ones((), self._dtype), shape)
@@ -302,16 +303,28 @@ def _example(node: Deferred, which: int) -> Any:
     """Compute a node for ones, from what its arguments give for them."""
     if isinstance(node, Placeholder):
         return node.example(which)
-    needed = order([*node.args, *node.kwargs.values()])
-    values = {id(n): n.examples[which] for n in needed if isinstance(n, Deferred)}
+    values: dict[int, Any] = {}
+    _find_examples([*node.args, *node.kwargs.values()], which, values)
     args, kwargs = resolve(node.args, values), resolve_dict(node.kwargs, values)
     call: Any = getattr(node.call, "example", node.call)
     random = RandomSource()
     random._generator = new_generator(0)  # not from np.random: a shape must not change a run
-    with inside(Context(random=random, records=False)), np.errstate(all="ignore"):
+    ctx = Context(random=random, records=False)
+    ctx.frozen = True
+    with inside(ctx), np.errstate(all="ignore"):
         result = call(*args, **kwargs)
         # A deferred result is made of what a step function found around it.
         return result.examples[which] if isinstance(result, Deferred) else _ones(result)
+
+
+def _find_examples(items: Sequence[Any], which: int, values: dict[int, Any]) -> None:
+    """Put the examples of deferred tensors, in lists too, into `values`."""
+    for item in items:
+        if isinstance(item, Deferred):
+            example = item.examples[which]
+            values[id(item)] = Tensor(example) if isinstance(example, np.ndarray) else example
+        elif isinstance(item, (list, tuple)):
+            _find_examples(item, which, values)
 
 
 def resolve_dict(kwargs: dict[str, Any] | None, values: dict[int, Any]) -> dict[str, Any]:

@@ -36,7 +36,10 @@ class Function:
     def __init__(self, inputs: Any, outputs: Any, updates: Any = None) -> None:
         self.inputs = _checked_inputs(inputs)
         self.outputs = _as_list(outputs)
-        self.updates = [_checked_update(update) for update in _as_list(updates or [])]
+        several = updates or []
+        if isinstance(several, Update) or (len(several) == 2 and isinstance(several[0], Variable)):
+            several = [several]
+        self.updates = [_checked_update(update) for update in _as_list(several)]
         for output in self.outputs:
             if output is None:
                 raise ValueError(
@@ -131,8 +134,9 @@ class _Plan:
         ctx = Context(training=bool(phase), records=bool(self.wanted))
         ctx.frozen = True  # as in Keras, averages and states are left alone
         with inside(ctx), one_thread(inside=True):
-            for key in self.wanted & values.keys():
-                values[key] = Tensor(values[key])
+            for key, value in fed.items():
+                if isinstance(value, np.ndarray):
+                    values[key] = Tensor(value)
             for node in self.nodes:
                 if id(node) not in values:
                     values[id(node)] = self._compute(node, values)
@@ -326,10 +330,10 @@ def _fed(x: Any, value: Any) -> Any:
     value = np.asarray(value_of(value))
     if x is LEARNING_PHASE:
         return int(value)
-    if isinstance(x, Placeholder):
+    if isinstance(x, Deferred):
+        if isinstance(x, Placeholder) and x._shape is None:
+            return value.astype(x.dtype, copy=False)
         value = value.astype(x.dtype, copy=False)
-        if x._shape is None:
-            return value
         wanted = x.shape
         if len(wanted) != value.ndim or any(
             a not in (None, b) for a, b in zip(wanted, value.shape, strict=True)

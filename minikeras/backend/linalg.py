@@ -311,7 +311,11 @@ def bias_add(x: Any, bias: Any, data_format: str | None = None) -> Any:
     """
     x, bias = np.asarray(x), np.asarray(bias)
     data_format = normalize_data_format(data_format)
-    if x.shape[-1:] == bias.shape and (data_format == "channels_last" or x.ndim == 2):
+    if (
+        x.ndim > 1
+        and x.shape[-1:] == bias.shape
+        and (data_format == "channels_last" or x.ndim == 2)
+    ):
         return x + bias
     if bias.ndim not in (1, x.ndim - 1) or x.ndim < 2:
         raise ValueError(

@@ -1,7 +1,7 @@
 """The tape: values that remember how they were computed, and the way back from them.
 
 A `K` function that meets a `Tensor` or a `Variable` returns a `Tensor`: the result together with
-the function and the arguments that it came from. From the last one, `backpropagate` walks back
+the function and the arguments that it came from (without them in a pass that will not go back). From the last one, `backpropagate` walks back
 through those arguments and hands each function the gradient of its result. So the tape is no list
 that anybody keeps: it is what the last tensor holds on to, and it is gone when that is gone.
 
@@ -86,7 +86,7 @@ class Tensor(TensorLike):
         self.values = values
         self.kwargs = {} if kwargs is None else kwargs
         self.kept = kept
-        self.mask = None
+        self.mask: np.ndarray | None = None
         self.number = next(_numbers)
 
     def __eq__(self, other: Any) -> Any:
@@ -140,6 +140,9 @@ class Op:
         self.name = function.__name__
         self.call: Callable[..., Any] = function
 
+    def __reduce__(self) -> Any:
+        return _op_of, (self.call,)  # by the name of the function
+
     def run(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Compute, and record if an argument is a tensor or a variable."""
         if kwargs and _any_taped(kwargs.values()):
@@ -168,7 +171,9 @@ class Op:
         kept = y
         if self.keeps:
             y, kept = y
-        return Tensor(y, self, args, values, kwargs, kept) if taped and records() else y
+        if not taped:
+            return y
+        return Tensor(y, self, args, values, kwargs, kept) if records() else Tensor(y)
 
     def _by_position(
         self, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -224,9 +229,14 @@ def differentiable(
             return function(*args, **kwargs)[0] if keeps else function(*args, **kwargs)
 
         op.call = call
+        call.op = op  # type: ignore[attr-defined]
         return call
 
     return decorate
+
+
+def _op_of(call: Any) -> Op:
+    return call.op
 
 
 def composed(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -431,6 +441,8 @@ def pull_back(
                 gradient = op.derivatives[i](dy, node.kept, *node.values, **node.kwargs)
             else:
                 gradient = found[i]
+            if gradient is None:
+                continue
             arg = args[i]
             key = id(arg)
             if key not in needed or key in gradients or gradient.dtype != arg.value.dtype:

@@ -41,7 +41,7 @@ from minikeras.backend.config import floatx
 from minikeras.backend.context import Context
 from minikeras.backend.naming import get_uid
 from minikeras.backend.operators import TensorLike
-from minikeras.backend.running import current, fixed_phase
+from minikeras.backend.running import current, fixed_phase, inside
 from minikeras.backend.variables import Variable
 from minikeras.engine import taped
 from minikeras.engine.connected import Connected
@@ -134,6 +134,8 @@ class Layer(HasWeights, HasPenalties, Connected):
                 f"K functions, or {cls._by_hand} and its backward pass for one by hand."
             )
         cls._taped = in_k < by_hand
+        if cls._taped:
+            cls.sets_mask = False  # `call` can't
         homes = {_home(cls, name) for name in ("forward", "backward", "backward_logits")}
         cls._fuses = len(homes) == 1 and not cls._taped
 
@@ -421,9 +423,12 @@ class Layer(HasWeights, HasPenalties, Connected):
         with _building:  # several threads may meet a layer that is not built
             if not self.built:
                 record = True
-                self.build(shape)
+                with inside(None):  # what is made here belongs to no pass
+                    self.build(shape)
                 self.built = True
                 self._check_input_shape(shape)
+                if any(not part.built for part in self._parts()):
+                    taped.build_parts(self, shape)
                 if self._initial_weights is not None:
                     self.set_weights(self._initial_weights)
                     self._initial_weights = None
@@ -486,9 +491,12 @@ class Layer(HasWeights, HasPenalties, Connected):
         """Return the layers among the attributes of a layer that calls them itself."""
         if not self._taped:
             return []
-        values = [value for name, value in vars(self).items() if name != "_models"]
-        lists = [value if isinstance(value, (list, tuple)) else (value,) for value in values]
-        return [part for parts in lists for part in parts if isinstance(part, Layer)]
+        found = []
+        for value in vars(self).values():
+            several = value.values() if isinstance(value, dict) else value
+            several = several if isinstance(value, (list, tuple, dict)) else (value,)
+            found += [part for part in several if isinstance(part, Layer)]
+        return found
 
     @property
     def batch_input_shape(self) -> Shape:

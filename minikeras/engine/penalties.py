@@ -49,6 +49,8 @@ class HasPenalties:
         ...         return x
         """
         del inputs
+        if losses is None:
+            return
         ctx = current()
         for loss in losses if isinstance(losses, (list, tuple)) else [losses]:
             if ctx is None:
@@ -58,6 +60,9 @@ class HasPenalties:
 
     def _begin_penalties(self, ctx: Context) -> list[Any]:
         """Compute the penalties that hold for all passes."""
+        if (self, "penalties") in ctx.memo:  # a layer that is used twice has one set of weights
+            return []
+        ctx.memo[self, "penalties"] = True
         with inside(ctx):
             losses = [_total(function()) for function in self._penalties]
         ctx.loss += sum(float(value_of(loss)) for loss in losses)
@@ -87,6 +92,8 @@ class HasPenalties:
             If there is no pass: use `K.set_value` to change a variable at once.
         """
         del inputs
+        if updates is None:
+            return
         ctx = current()
         if ctx is None:
             raise RuntimeError(

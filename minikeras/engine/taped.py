@@ -31,24 +31,18 @@ from minikeras.utils.registry import has_arg
 
 def forward(layer: Any, x: np.ndarray, ctx: Context) -> tuple[Any, Any]:
     """Run the `call` of a layer on the tape; see `Layer.forward`."""
-    inner: Any = x
-    if ctx.records or ctx.mask is not None:
-        inner = Tensor(x)
-        inner.mask = ctx.mask
+    inner = Tensor(x)
+    inner.mask = ctx.mask
     outer, ctx.losses = ctx.losses, []
+    frozen, ctx.frozen = ctx.frozen, ctx.frozen or not layer.trainable
     try:
         with inside(ctx):
             outputs = layer.call(inner, **call_arguments(layer, ctx.training, ctx.mask))
         losses = ctx.losses
     finally:
-        ctx.losses = outer
+        ctx.losses, ctx.frozen = outer, frozen
     ctx.loss += sum(float(value_of(loss)) for loss in losses)
-    if outputs is None:
-        raise TypeError(f"{layer._described()}: call returned None. It must return the output.")
-    if isinstance(outputs, (list, tuple)):
-        y: Any = [_array(output, layer) for output in outputs]
-    else:
-        y = _array(outputs, layer)
+    y = arrays_of(outputs, layer)
     return y, (inner, outputs, losses) if ctx.records else None
 
 
@@ -62,10 +56,18 @@ def backward(layer: Any, dy: Any, residual: Any, ctx: Context) -> np.ndarray | N
     return found[0] if found else None
 
 
-def _array(output: Any, layer: Any) -> np.ndarray:
-    """Return the array of an output, of the layer's float type."""
-    y = np.asarray(value_of(output))
-    return y.astype(layer.dtype, copy=False) if y.dtype.kind == "f" else y
+def arrays_of(outputs: Any, layer: Any) -> Any:
+    """Return the array of an output, of the layer's float type; a list for several outputs."""
+    if isinstance(outputs, (list, tuple)):
+        return [arrays_of(output, layer) for output in outputs]
+    y = np.asarray(value_of(outputs))
+    if y.dtype.kind not in "biuf":
+        raise TypeError(
+            f"{layer._described()}: call must return a tensor or an array, or a list of these; it "
+            f"returned {type(outputs).__name__}."
+        )
+    floats = y.dtype.kind == np.dtype(layer.dtype).kind == "f"
+    return y.astype(layer.dtype, copy=False) if floats else y
 
 
 def call_arguments(layer: Any, training: Any, mask: Any) -> dict[str, Any]:
@@ -81,24 +83,38 @@ def _taken(function: Callable) -> list[str]:
 
 def infer_output_shape(layer: Any, input_shape: Any) -> Any:
     """Find the output shape of a layer's `call`, by calling it on arrays of ones."""
+    shape = as_shape(input_shape)
+    key = tuple(shape)
+    known = layer.__dict__.setdefault("_inferred_shapes", {})
+    if key not in known:
+        if len(known) > 16:
+            known.clear()
+        known[key] = _infer(layer, shape, "Define compute_output_shape(self, input_shape).")
+    return known[key]
+
+
+def build_parts(layer: Any, input_shape: Any) -> None:
+    """Have the layers that a `call` uses built, by calling it on arrays of ones."""
+    _infer(layer, as_shape(input_shape), "Build the layers that it calls in build(self, ...).")
+
+
+def _infer(layer: Any, shape: Any, advice: str) -> Any:
     dtype = layer.input_dtype or layer.dtype
 
     def run(x: Any) -> Any:
-        return layer.call(x, **call_arguments(layer, False, None))
+        return arrays_of(layer.call(x, **call_arguments(layer, False, None)), layer)
 
-    def held(shape: Any) -> Any:
-        return Placeholder(tuple(shape), dtype, layer.name)
+    def held(one: Any) -> Any:
+        return Placeholder(tuple(one), dtype, layer.name)
 
-    shape = as_shape(input_shape)
     inputs = [held(one) for one in shape] if isinstance(shape, list) else held(shape)
     result = Deferred(run, (inputs,), {}, layer.name)
     try:
         examples = result.examples
     except Exception as error:
         raise ValueError(
-            f"{layer._described()}: the output shape for inputs of shape {shape} can't be found by "
-            f"calling it on arrays of ones ({type(error).__name__}: {error}). Define "
-            "compute_output_shape(self, input_shape)."
+            f"{layer._described()} can't be called on arrays of ones of shape {shape}, which tells "
+            f"the shape of its output ({type(error).__name__}: {error}). {advice}"
         ) from error
     if isinstance(examples[0], (list, tuple)):
         return [part.shape for part in result.parts(len(examples[0]))]
@@ -110,15 +126,19 @@ def infer_output_shape(layer: Any, input_shape: Any) -> Any:
 
 def apply(layer: Any, inputs: Any, training: Any, mask: Any, options: dict[str, Any]) -> Any:
     """Call a layer on a tensor, or on an array inside of a pass; see `Layer.__call__`."""
-    several = isinstance(inputs, (list, tuple))
-    if several and not layer._taped:
-        raise TypeError(f"{layer._described()} takes one input, got a list of {len(inputs)}.")
+    several = layer._taped and isinstance(inputs, (list, tuple)) and _are_arrays(inputs)
     if several:
-        layer.ensure_built([(None, *x.shape[1:]) for x in inputs])
+        shape: Any = [(None, *x.shape[1:]) for x in inputs]
     else:
-        layer.ensure_built((None, *inputs.shape[1:]))
-    deferred = [x for x in as_list(inputs) if getattr(x, "value", x) is None]
-    if deferred:
+        if isinstance(inputs, (list, tuple)) and _are_arrays(inputs):
+            raise TypeError(f"{layer._described()} takes one input, got a list of {len(inputs)}.")
+        inputs = inputs if isinstance(inputs, TensorLike) else np.asarray(inputs)
+        shape = (None, *inputs.shape[1:])
+    if layer.built:  # what comes out need not be asked
+        layer._check_input_shape(shape)
+    else:
+        layer.ensure_built(shape)
+    if any(isinstance(x, Deferred) for x in (inputs if several else [inputs])):
         named = {"training": training, "mask": mask, **options}
         given = {key: value for key, value in named.items() if value is not None}
         return of_layer(Deferred(LayerCall(layer), (inputs, *layer.weights), given, layer.name))
@@ -127,30 +147,43 @@ def apply(layer: Any, inputs: Any, training: Any, mask: Any, options: dict[str, 
     return record(layer, inputs, layer.propagate, layer.backpropagate, training, mask)
 
 
+def _are_arrays(inputs: Any) -> bool:
+    return any(isinstance(x, (TensorLike, np.ndarray)) for x in inputs)
+
+
 def _inline(layer: Any, inputs: Any, training: Any, mask: Any, options: dict[str, Any]) -> Any:
     """Run the `call` of a layer on the tape of whoever calls it."""
-    outer = ctx = current()
-    if ctx is None:
-        ctx = Context(fixed_phase(bool(training)))
-    elif training is not None and bool(training) != ctx.training:
-        ctx = outer.part(training=bool(training))
+    outer = current()
+    phase = fixed_phase(False) if training is None else bool(training)
+    if outer is None:
+        tensors = (inputs, *as_list(inputs), *options.values())
+        ctx = Context(phase, records=any(isinstance(x, TensorLike) for x in tensors))
+    else:
+        ctx = outer.part(training=training)
         ctx.losses = outer.losses
+    ctx.frozen = ctx.frozen or not layer.trainable
     if not isinstance(inputs, (list, tuple)):
         mask = getattr(inputs, "mask", None) if mask is None else mask
-        inputs = cast(inputs, layer.input_dtype) if layer.input_dtype else inputs
+        inputs = _masked(_typed(inputs, layer), mask)
     with inside(ctx):
         named = call_arguments(layer, ctx.training, mask)
         y = layer.call(inputs, **{**named, **options})
-        layer.add_loss([function() for function in layer._penalties])
+        if (layer, "penalties") not in ctx.memo:
+            ctx.memo[layer, "penalties"] = True
+            layer.add_loss([function() for function in layer._penalties])
         if layer.activity_regularizer is not None:
             layer.add_loss([penalty(one, layer.activity_regularizer) for one in as_list(y)])
     if outer is None:
         ctx.finish()
-    elif ctx is not outer:
+    else:
         outer.loss += ctx.loss
-    if not layer.sets_mask:
-        mask = layer.compute_mask(inputs, mask)
-    return _masked(y, mask)
+    return _masked(y, layer.compute_mask(inputs, mask)) if ctx.records or outer else value_of(y)
+
+
+def _typed(x: Any, layer: Any) -> Any:
+    """Return a layer's input in the type that the layer takes."""
+    dtype = layer.input_dtype
+    return x if dtype is None or x.dtype == dtype else cast(x, dtype)
 
 
 def record(
@@ -189,9 +222,7 @@ def record(
 
     if mask is None:
         mask = getattr(x, "mask", None)
-    if layer.input_dtype:
-        x = cast(x, layer.input_dtype)
-    return record_all(layer, [x], run_one, back_one, training, mask)
+    return record_all(layer, [_typed(x, layer)], run_one, back_one, training, mask)
 
 
 def record_all(
@@ -214,15 +245,18 @@ def record_all(
     ctx = current()
     outermost = ctx is None
     if ctx is None:
-        ctx = Context(fixed_phase(bool(training)))
-    part = ctx.part(training=training, mask=None if mask is None else np.asarray(mask, bool))
+        ctx = Context(fixed_phase(False) if training is None else bool(training))
+    mask = None if mask is None else np.asarray(value_of(mask), bool)
+    part = ctx.part(training=training, mask=mask)
     values = [value_of(x) for x in inputs]
     y, residual = run(values, part)
     ctx.loss += part.loss
     if outermost:
         ctx.finish()
     weights = layer.weights
-    if not records() or not (weights or any(isinstance(x, TensorLike) for x in inputs)):
+    if not records():
+        return _masked([Tensor(one) for one in y] if type(y) is list else Tensor(y), part.mask)
+    if not (weights or any(isinstance(x, TensorLike) for x in inputs)):
         return _masked(y, part.mask)
     op = _LayerOp(layer, len(inputs), run, back, training, part, y)
     value = np.concatenate([one.reshape(-1) for one in y]) if op.several else y
@@ -269,7 +303,7 @@ class _LayerOp:
         self.mask = ctx.mask
         self.several = type(y) is list
         self.shapes = [output.shape for output in as_list(y)]
-        self.derivatives = (self.pull,) * (inputs + len(layer.weights))
+        self.derivatives = (True,) * (inputs + len(layer.weights))  # `pull` has them all
 
     def call(self, *args: Any) -> Any:
         """Do it again, with what the weights are now."""
@@ -278,9 +312,9 @@ class _LayerOp:
         y = record_all(self.layer, inputs, self.run, self.back, self.training, mask)
         if not self.several:
             return y
-        if isinstance(y[0], Tensor):
+        if records():  # each is reshaped from a slice of the vector
             return y[0].args[0].args[0]
-        return np.concatenate([one.reshape(-1) for one in y])
+        return np.concatenate([value_of(one).reshape(-1) for one in y])
 
     def pieces(self, vector: Any) -> list[Any]:
         """Cut the vector of several outputs."""

@@ -109,8 +109,12 @@ class HasWeights:
         return [weight.value.copy() for weight in self._ordered_weights()]
 
     def _ordered_weights(self) -> list[Variable]:
-        """Return the weights in the order of `get_weights`, which is that of saved files."""
-        return self.weights
+        """Return the weights in the order of `get_weights`, which is that of saved files.
+
+        It stays the same when layers are frozen.
+        """
+        own = self._trainable_weights + self._non_trainable_weights
+        return _unique(own, *(part._ordered_weights() for part in self._parts()))
 
     def set_weights(self, weights: Sequence[Any]) -> None:
         """Set all weights. Nothing is changed if any of them does not fit.

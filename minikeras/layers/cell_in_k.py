@@ -39,9 +39,17 @@ class CellInK(Cell):
 
     def build(self, input_shape: Shape) -> None:
         """Build the cell."""
-        if not self.layer.built:
-            self.layer.build(input_shape)
-            self.layer.built = True
+        layer = self.layer
+        if not layer.built:
+            layer.build(input_shape)
+            layer.built = True
+        self._penalties = layer._penalties
+        if any(not part.built for part in layer._parts()):
+            shapes: list[Any] = [input_shape, *self.state_shapes(input_shape)]
+            x, *states = (np.ones((2, *shape[1:]), self.dtype) for shape in shapes)
+            ctx = Context(records=False)
+            ctx.frozen = True
+            self.step(x, states, ctx)
         self.built = True
 
     def _new_sequence(self, ctx: Context) -> None:
@@ -50,9 +58,8 @@ class CellInK(Cell):
 
     def step(self, x: np.ndarray, states: States, ctx: Context) -> tuple[np.ndarray, States, Any]:
         """Run the `call` of the cell on the tape."""
-        inputs = [Tensor(a) for a in (x, *states)] if ctx.records else [x, *states]
+        inputs = [Tensor(a) for a in (x, *states)]
         named = taped.call_arguments(self.layer, ctx.training, None)
-        named.pop("mask", None)
         outer, ctx.losses = ctx.losses, []
         try:
             with inside(ctx):

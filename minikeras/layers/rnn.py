@@ -14,10 +14,12 @@ from minikeras.backend.running import current
 from minikeras.backend.variables import Variable
 from minikeras.engine import Context, InputSpec, Layer, taped
 from minikeras.engine.input_spec import Shape
+from minikeras.engine.outputs import as_list
 from minikeras.layers.arguments import known_size
 from minikeras.layers.cell import States, run, run_backward
 from minikeras.layers.cell_in_k import CellInK
 from minikeras.layers.stacked_cells import StackedRNNCells, as_cell, state_sizes
+from minikeras.regularizers import penalty
 
 
 class RNN(Layer):
@@ -109,6 +111,8 @@ class RNN(Layer):
         if not was_built and not isinstance(cell, StackedRNNCells):
             for weight in cell.weights:
                 weight.name = weight.name.replace(cell.name, self.name, 1)
+        for part in cell.cells if isinstance(cell, StackedRNNCells) else [cell]:
+            self._penalties += part._penalties
         axes = {} if input_shape[-1] is None else {-1: input_shape[-1]}
         self.input_spec = InputSpec(ndim=3, axes=axes, names=("batch", "steps", "features"))
         self.built = True
@@ -173,11 +177,9 @@ class RNN(Layer):
         refuse_constants(constants, self)
         if initial_state is None:
             return super().call(inputs, training, mask)
-        return self._from_states(inputs, initial_state, training, mask, self.forward)
+        return self._from_states(inputs, initial_state, training, mask)
 
-    def _from_states(
-        self, inputs: Any, initial_state: Any, training: Any, mask: Any, forward: Any
-    ) -> Any:
+    def _from_states(self, inputs: Any, initial_state: Any, training: Any, mask: Any) -> Any:
         """Run the layer on the tape from given states, with a way back to them."""
         if isinstance(inputs, TensorLike) and inputs.value is None:
             raise NotImplementedError(
@@ -189,11 +191,15 @@ class RNN(Layer):
 
         def run(arrays: list[Any], ctx: Context) -> tuple[Any, Any]:
             ctx.memo.update(self.starting_from(arrays[1:], arrays[0]))
-            return forward(arrays[0], ctx)
+            y, residual = self.forward(arrays[0], ctx)
+            ctx.mask = self.compute_mask(arrays[0], ctx.mask)
+            return y, residual
 
-        return taped.record_all(
-            self, [cast(inputs, self.dtype), *given], run, self._backward_all, training, mask
-        )
+        given = [cast(inputs, self.dtype), *given]
+        y = taped.record_all(self, given, run, self._backward_all, training, mask)
+        if self.activity_regularizer is not None and not self._taped:
+            self.add_loss([penalty(one, self.activity_regularizer) for one in as_list(y)])
+        return y
 
     def __call__(  # type: ignore[override]
         self,
@@ -223,8 +229,10 @@ class RNN(Layer):
         if current() is not None or isinstance(inputs, TensorLike):
             if initial_state is None:
                 return self._call(inputs, training, mask, {})
+            if self._taped:
+                return self._call(inputs, training, mask, {}, {"initial_state": initial_state})
             self.ensure_built((None, *inputs.shape[1:]))
-            return self._from_states(inputs, initial_state, training, mask, self.propagate)
+            return self._from_states(inputs, initial_state, training, mask)
         memo = self.starting_from(initial_state, inputs)
         return own_copies(self._call(inputs, training, mask, memo))
 

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 from minikeras.backend import Variable
+from minikeras.backend.operators import TensorLike
+from minikeras.backend.running import current
 from minikeras.engine import Context, InputSpec, Layer
 from minikeras.engine.input_spec import Shape
 from minikeras.engine.outputs import as_list, as_shape
@@ -385,12 +387,22 @@ class Bidirectional(Wrapper):
         initial_state: Any = None,
         constants: None = None,
         *,
-        training: bool = False,
+        training: Any = None,
         mask: np.ndarray | None = None,
     ) -> Any:
-        """Apply the layer to an array. See `RNN`; forward initial states come first."""
+        """Apply the layer to an array or a tensor. See `RNN`; forward states come first.
+
+        Initial states can be given with an array only.
+        """
         refuse_constants(constants, self)
         inputs, initial_state = split_states(inputs, initial_state)
+        if current() is not None or isinstance(inputs, TensorLike):
+            if initial_state is not None:
+                raise NotImplementedError(
+                    f"{self._described()}: initial_state can't be given inside of a call or with a "
+                    "tensor. Use two LSTM layers, one with go_backwards=True, in its place."
+                )
+            return self._call(inputs, training, mask, {})
         memo: dict[Any, Any] = {}
         if initial_state is not None:
             given = initial_state if isinstance(initial_state, (list, tuple)) else [initial_state]

@@ -144,7 +144,6 @@ def gru_backward(
     dh : ndarray, shape (units, batch)
         Gradient of the final state; overwritten by that of the initial one.
     trace : Trace
-        Used up.
 
     Returns
     -------
@@ -156,8 +155,8 @@ def gru_backward(
     """
     steps, _, units, batch = trace.gates.shape
     found = empty((steps, 4 if reset_after else 3, units, batch), dh.dtype)
-    _slopes(trace, activation, recurrent_activation, reset_after, dropout, found, empty)
-    keep, reset = trace.gates[:, 1], trace.gates[:, 2]
+    keep = _slopes(trace, activation, recurrent_activation, reset_after, dropout, found, empty)
+    reset = trace.gates[:, 2]
     if mask is not None:
         np.copyto(found, 0, where=mask.masked[:, np.newaxis])
         np.copyto(keep, 1, where=mask.masked)
@@ -199,12 +198,13 @@ def _slopes(
     dropout: np.ndarray | None,
     found: np.ndarray,
     empty: Empty,
-) -> None:
+) -> np.ndarray:
     """Compute for all steps what the loop multiplies gradients by.
 
     In `found` there are the factors of the candidate, z and r; with `reset_after` also that of
     the candidate's product. All are factors of `dh`; but without `reset_after` that of r is one
-    of the gradient of ``r * h``. The gate z becomes what `dh` keeps on the straight way.
+    of the gradient of ``r * h``. Returned is what `dh` keeps on the straight way. The trace stays
+    as it is: somebody may go back twice.
     """
     gates, h, inner = trace
     candidate, update, reset = gates[:, 0], gates[:, 1], gates[:, 2]
@@ -215,13 +215,16 @@ def _slopes(
     of_candidate, of_update, of_reset = found[:, 0], found[:, 1], found[:, 2]
     activation.slope(candidate, of_candidate)
     recurrent_activation.slope(gates[:, 1:], found[:, 1:3])
-    of_update *= np.subtract(mixed, candidate, out=candidate)
-    of_candidate -= np.multiply(of_candidate, update, out=candidate)
+    keep = empty(update.shape, update.dtype)
+    of_update *= np.subtract(mixed, candidate, out=keep)
+    of_candidate -= np.multiply(of_candidate, update, out=keep)
     if reset_after:
         of_reset *= inner
         of_reset *= of_candidate
         np.multiply(of_candidate, reset, out=found[:, 3])
     else:
         of_reset *= seen
+    np.copyto(keep, update)
     if mixed is seen and dropout is not None:
-        update *= dropout[0]
+        keep *= dropout[0]
+    return keep
