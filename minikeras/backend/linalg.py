@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from minikeras.backend import shaping
+from minikeras.backend import running, shaping
 from minikeras.backend.config import normalize_data_format
 from minikeras.backend.operators import stands_for
 from minikeras.backend.tape import composed, differentiable, unbroadcast
@@ -18,7 +18,7 @@ from minikeras.ops.dense import rows
 
 def _product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Multiply two matrices, on our threads if we are in a pass."""
-    out = np.empty((a.shape[0], b.shape[1]), np.result_type(a, b))
+    out = running.empty((a.shape[0], b.shape[1]), np.result_type(a, b))
     matmuls([(a, b, out)])
     return out
 

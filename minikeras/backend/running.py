@@ -70,6 +70,15 @@ def generator() -> np.random.Generator:
     return _between_passes.generator
 
 
+def empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+    """Return an array with arbitrary content; in a pass, memory that the next pass uses again.
+
+    For large results: fresh memory from the system costs as much as a pass over it.
+    """
+    ctx = _running.ctx
+    return np.empty(shape, dtype) if ctx is None else ctx.empty(shape, dtype)
+
+
 def fixed_phase(default: bool) -> bool:
     """Return whether a pass is to behave as in training: `default`, unless that is fixed."""
     return default if _fixed_phase is None else bool(_fixed_phase)

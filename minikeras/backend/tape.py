@@ -1,9 +1,10 @@
 """The tape: values that remember how they were computed, and the way back from them.
 
 A `K` function that meets a `Tensor` or a `Variable` returns a `Tensor`: the result together with
-the function and the arguments that it came from (without them in a pass that will not go back). From the last one, `backpropagate` walks back
-through those arguments and hands each function the gradient of its result. So the tape is no list
-that anybody keeps: it is what the last tensor holds on to, and it is gone when that is gone.
+the function and the arguments that it came from (without them in a pass that will not go back).
+From the last one, `backpropagate` walks back through those arguments and hands each function the
+gradient of its result. So the tape is no list that anybody keeps: it is what the last tensor holds
+on to, and it is gone when that is gone.
 
 A differentiable function is written with its derivatives above it, one for each argument::
 
@@ -28,7 +29,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from minikeras.backend.operators import TensorLike, check_leaving
-from minikeras.backend.running import records
+from minikeras.backend.running import inside, records
 from minikeras.backend.variables import Variable
 
 _numbers = itertools.count()
@@ -497,7 +498,8 @@ def hand_over(
     seeds = list(seeds)
     nodes, leaves = history([tensor for tensor, _ in seeds])
     variables = [leaf for leaf in leaves if isinstance(leaf, Variable) and ctx.wants(leaf)]
-    found = pull_back(nodes, seeds, [*variables, *inputs])
+    with inside(ctx):
+        found = pull_back(nodes, seeds, [*variables, *inputs])
     for variable, gradient in zip(variables, found, strict=False):
         if gradient is not None:
             ctx.add_gradient(variable, gradient)

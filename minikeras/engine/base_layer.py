@@ -32,7 +32,7 @@ from __future__ import annotations
 import _thread
 import functools
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -491,12 +491,7 @@ class Layer(HasWeights, HasPenalties, Connected):
         """Return the layers among the attributes of a layer that calls them itself."""
         if not self._taped:
             return []
-        found = []
-        for value in vars(self).values():
-            several = value.values() if isinstance(value, dict) else value
-            several = several if isinstance(value, (list, tuple, dict)) else (value,)
-            found += [part for part in several if isinstance(part, Layer)]
-        return found
+        return list(_layers_in(vars(self)))
 
     @property
     def batch_input_shape(self) -> Shape:
@@ -555,3 +550,12 @@ def _holds_tensors(inputs: Any, several: bool) -> bool:
         kinds = (TensorLike, np.ndarray) if several else TensorLike
         return any(isinstance(x, kinds) for x in inputs)
     return isinstance(inputs, TensorLike)
+
+
+def _layers_in(value: Any) -> Iterator[Layer]:
+    """Find the layers in dicts and lists, nested ones too."""
+    if isinstance(value, Layer):
+        yield value
+    elif isinstance(value, (dict, list, tuple)):
+        for entry in value.values() if isinstance(value, dict) else value:
+            yield from _layers_in(entry)

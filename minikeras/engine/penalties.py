@@ -15,6 +15,7 @@ from minikeras.backend.running import current, inside
 from minikeras.backend.tape import Tensor, hand_over, value_of
 from minikeras.backend.updates import Update
 from minikeras.backend.variables import Variable
+from minikeras.regularizers import penalty
 
 
 class HasPenalties:
@@ -35,7 +36,9 @@ class HasPenalties:
         Parameters
         ----------
         losses : TensorLike, number, callable or list of these
-            If a tensor is no single number, the sum of its entries counts.
+            If a tensor is no single number, the sum of its entries counts. Prefer an expression to
+            a function that holds on to the layer: a copy of the layer would penalise the weights
+            of the original.
         inputs : object, optional
             What the losses depend on. Accepted, as in Keras; the tape knows it.
 
@@ -57,6 +60,15 @@ class HasPenalties:
                 self._penalties += (_as_function(loss, self),)
             elif ctx.losses is not None:
                 ctx.losses.append(_total(loss() if callable(loss) else loss))
+
+    @property
+    def losses(self: Any) -> list[Any]:
+        """The penalties on weights, as expressions of them, for a training loop of one's own."""
+        regularized = [w for w in self.weights if w.regularizer is not None]
+        return [
+            *(penalty(weight, weight.regularizer) for weight in regularized),
+            *(function() for layer in _all_layers(self) for function in layer._penalties),
+        ]
 
     def _begin_penalties(self, ctx: Context) -> list[Any]:
         """Compute the penalties that hold for all passes."""
@@ -110,6 +122,18 @@ class HasPenalties:
             if ctx.training and self.trainable and not ctx.frozen:
                 kept = np.array(value_of(new))
                 ctx.at_end(lambda variable=variable, kept=kept: variable.assign(kept))
+
+
+def _all_layers(layer: Any) -> list[Any]:
+    """Return a layer and those that it calls or contains."""
+    found: dict[int, Any] = {}
+    waiting = [layer]
+    while waiting:
+        one = waiting.pop(0)
+        if id(one) not in found:
+            found[id(one)] = one
+            waiting += [*one._parts(), *getattr(one, "layers", ())]
+    return list(found.values())
 
 
 def _is_pair(update: Any) -> bool:

@@ -89,7 +89,8 @@ def infer_output_shape(layer: Any, input_shape: Any) -> Any:
     if key not in known:
         if len(known) > 16:
             known.clear()
-        known[key] = _infer(layer, shape, "Define compute_output_shape(self, input_shape).")
+        result = _infer(layer, shape, "Define compute_output_shape(self, input_shape).")
+        known[key] = result.shape if isinstance(result, Deferred) else [r.shape for r in result]
     return known[key]
 
 
@@ -116,9 +117,8 @@ def _infer(layer: Any, shape: Any, advice: str) -> Any:
             f"{layer._described()} can't be called on arrays of ones of shape {shape}, which tells "
             f"the shape of its output ({type(error).__name__}: {error}). {advice}"
         ) from error
-    if isinstance(examples[0], (list, tuple)):
-        return [part.shape for part in result.parts(len(examples[0]))]
-    return result.shape
+    several = isinstance(examples[0], (list, tuple))
+    return result.parts(len(examples[0])) if several else result
 
 
 # --- a layer on a tensor ----------------------------------------------------------------------
@@ -353,6 +353,9 @@ class LayerCall:
         several = isinstance(inputs, (list, tuple))
         given: Any = [x.shape for x in inputs] if several else inputs.shape
         shape = as_shape(self.layer.compute_output_shape(given))
+        if self.layer._taped and not isinstance(shape, list):
+            dtype = _infer(self.layer, given, "").dtype  # it may give whole numbers
+            return np.broadcast_to(np.ones((), dtype), shape)
         if isinstance(shape, list):
             return [np.broadcast_to(np.ones((), self.layer.dtype), one) for one in shape]
         return np.broadcast_to(np.ones((), self.layer.dtype), shape)

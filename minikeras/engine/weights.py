@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -71,6 +71,32 @@ class HasWeights:
         """Return the layers that this one calls, which count as parts of it."""
         return []
 
+    def _family(self, frozen: bool = False) -> Iterator[tuple[Any, bool]]:
+        """Go through this layer, its parts and theirs, each once, and say which are frozen."""
+        seen: set[int] = set()
+        waiting: list[tuple[Any, bool]] = [(self, frozen)]
+        while waiting:
+            layer, frozen = waiting.pop()
+            if id(layer) not in seen:
+                seen.add(id(layer))
+                frozen = frozen or not layer.trainable
+                yield layer, frozen
+                if layer is self or _lists_its_own(layer):
+                    waiting += [(part, frozen) for part in reversed(layer._parts())]
+
+    def _listed(self, trainable: bool) -> list[Variable]:
+        found: list[Variable] = []
+        for layer, frozen in self._family():
+            if layer is self or _lists_its_own(layer):
+                own, others = layer._trainable_weights, layer._non_trainable_weights
+            else:
+                own, others = layer.trainable_weights, layer.non_trainable_weights
+            if trainable:
+                found += [] if frozen else own
+            else:
+                found += [*own, *others] if frozen else others
+        return _unique(found)
+
     @property
     def trainable_weights(self) -> list[Variable]:
         """The weights that training changes: none if the layer is frozen.
@@ -78,9 +104,7 @@ class HasWeights:
         Those of layers that are attributes of a layer with a `call` come after its own. The list
         may be set, as layers written for Keras 2 do.
         """
-        if not self.trainable:
-            return []
-        return _unique(self._trainable_weights, *(p.trainable_weights for p in self._parts()))
+        return self._listed(True)
 
     @trainable_weights.setter
     def trainable_weights(self, weights: list[Variable]) -> None:
@@ -89,11 +113,7 @@ class HasWeights:
     @property
     def non_trainable_weights(self) -> list[Variable]:
         """The weights that training leaves alone: all of them if the layer is frozen."""
-        parts = self._parts()
-        if not self.trainable:
-            own = self._trainable_weights + self._non_trainable_weights
-            return _unique(own, *(part.weights for part in parts))
-        return _unique(self._non_trainable_weights, *(p.non_trainable_weights for p in parts))
+        return self._listed(False)
 
     @non_trainable_weights.setter
     def non_trainable_weights(self, weights: list[Variable]) -> None:
@@ -113,8 +133,13 @@ class HasWeights:
 
         It stays the same when layers are frozen.
         """
-        own = self._trainable_weights + self._non_trainable_weights
-        return _unique(own, *(part._ordered_weights() for part in self._parts()))
+        found: list[Variable] = []
+        for layer, _ in self._family():
+            if layer is self or _lists_its_own(layer):
+                found += layer._trainable_weights + layer._non_trainable_weights
+            else:
+                found += layer._ordered_weights()
+        return _unique(found)
 
     def set_weights(self, weights: Sequence[Any]) -> None:
         """Set all weights. Nothing is changed if any of them does not fit.
@@ -168,9 +193,14 @@ class HasWeights:
         return sum(weight.size for weight in self.weights)
 
 
-def _unique(*lists: Iterable[Variable]) -> list[Variable]:
-    """Join lists, each variable once."""
-    return list(dict.fromkeys(weight for weights in lists for weight in weights))
+def _lists_its_own(layer: Any) -> bool:
+    """Return whether a layer says by `_parts` what it is made of; containers list themselves."""
+    return type(layer).trainable_weights is HasWeights.trainable_weights
+
+
+def _unique(weights: Iterable[Variable]) -> list[Variable]:
+    """Drop repetitions: a part may be used twice."""
+    return list(dict.fromkeys(weights))
 
 
 def _initial_value(initializer: Any, shape: tuple[int, ...], dtype: str, name: str) -> np.ndarray:

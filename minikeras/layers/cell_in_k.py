@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -63,7 +64,7 @@ class CellInK(Cell):
         outer, ctx.losses = ctx.losses, []
         try:
             with inside(ctx):
-                y, new = self.layer.call(inputs[0], inputs[1:], **named)
+                y, new = self._checked(self.layer.call(inputs[0], inputs[1:], **named), states)
             losses = ctx.losses
         finally:
             ctx.losses = outer
@@ -71,6 +72,19 @@ class CellInK(Cell):
         outputs = [y, *new]
         arrays = [np.asarray(value_of(output), x.dtype) for output in outputs]
         return arrays[0], arrays[1:], (inputs, outputs, losses)
+
+    def _checked(self, result: Any, states: States) -> tuple[Any, Sequence[Any]]:
+        """Return the output and the new states, if that is what the cell gave."""
+        if isinstance(result, (list, tuple)) and len(result) == 2:
+            y, new = result
+            shapes = [state.shape for state in states]
+            fits = isinstance(new, (list, tuple)) and shapes == [np.shape(value_of(s)) for s in new]
+            if fits and np.ndim(value_of(y)):
+                return y, new
+        raise ValueError(
+            f"{self.layer._described()}: call(inputs, states) must return the output and a list of "
+            f"the new states, of the shapes {[state.shape for state in states]}; got {result!r}."
+        )
 
     def step_backward(
         self, dy: np.ndarray, dstates: States, residual: Any, ctx: Context

@@ -90,7 +90,13 @@ class Lambda(Layer):
         if stated is None:
             return super().compute_output_shape(input_shape)
         if callable(stated):
-            return tuple(stated(input_shape))
+            shape = stated(input_shape)
+            if not isinstance(shape, (tuple, list)):
+                raise ValueError(
+                    f"{self._described()}: output_shape must return a tuple with the batch axis, "
+                    f"got {shape!r}."
+                )
+            return tuple(shape)
         return (input_shape[0], *stated)
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:

@@ -14,6 +14,7 @@ from minikeras.backend.random_functions import restart_seeds
 from minikeras.backend.tape import Tensor, backpropagate, value_of
 from minikeras.backend.variables import Variable
 from minikeras.engine import Context, Layer
+from minikeras.engine.outputs import as_list
 from minikeras.layers import Activation
 from minikeras.models import Sequential
 from minikeras.regularizers import Regularizer
@@ -160,7 +161,8 @@ def _layer_problem(
     def function() -> float:
         ctx = Context(training=training)
         y, _ = trial.forward(ctx)
-        return float(np.vdot(upstream, y)) + ctx.loss
+        pairs = zip(as_list(upstream), as_list(y), strict=True)
+        return sum(float(np.vdot(u, one)) for u, one in pairs) + ctx.loss
 
     arrays = {w.name: w.value for w in gradients}
     expected = {w.name: gradient for w, gradient in gradients.items()}
@@ -204,17 +206,19 @@ class _Trial:
         self.seed = seed
         self.forward = _repeatable(layer, lambda ctx: layer.propagate(x, ctx), seed)
 
-    def choose_upstream(self, random: np.random.RandomState) -> np.ndarray:
-        """Return a random gradient by the output."""
+    def choose_upstream(self, random: np.random.RandomState) -> Any:
+        """Return a random gradient by the output; a list for several outputs."""
         before = self.x.copy()
         y, _ = self.forward(Context(training=self.training))
         self._check_kept(self.x, before, "forward has written to its input")
         self.layer._check_output_shape(self.x, y)
+        if type(y) is list:
+            return [random.standard_normal(one.shape) for one in y]
         return random.standard_normal(y.shape)
 
     def run(
         self,
-        upstream: np.ndarray,
+        upstream: Any,
         fill: float = 0.0,
         needs_input_gradient: bool = True,
         backward: Callable | None = None,
@@ -231,13 +235,14 @@ class _Trial:
         if between is not None:
             between()
         ctx.needs_input_gradient = self.floats and needs_input_gradient
-        before = self.x.copy(), y.copy()
-        dx = (backward or self.layer.backpropagate)(upstream.copy(), residual, ctx)
+        before = self.x.copy(), copy.deepcopy(y)
+        dx = (backward or self.layer.backpropagate)(copy.deepcopy(upstream), residual, ctx)
         ctx.finish_gradients()
         self._check_kept(self.x, before[0], "backward has written to its input")
-        self._check_kept(
-            y, before[1], "backward has written to the output, which others still read"
-        )
+        for one, other in zip(as_list(y), as_list(before[1]), strict=True):
+            self._check_kept(
+                one, other, "backward has written to the output, which others still read"
+            )
         return dx, targets
 
     def output(self) -> np.ndarray:
