@@ -245,6 +245,11 @@ def gradients(loss: Any, variables: Any) -> list[Any]:
                 "remembers nothing of how it was computed: begin with a K.variable, a "
                 "K.placeholder or the input of a layer."
             )
+    if not records() and not isinstance(loss, Deferred):
+        raise RuntimeError(
+            "K.gradients was called in a pass that does not go back, such as predict or evaluate: "
+            "nothing is recorded there. Use K.function with expressions of model.input."
+        )
     reached = {id(node) for node in order([loss])} | {id(leaf) for leaf in history([loss])[1]}
     found = [v for v in variables if id(v) in reached]
     if isinstance(loss, Deferred):

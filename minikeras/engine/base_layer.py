@@ -211,10 +211,32 @@ class Layer(HasWeights, HasPenalties, Connected):
         )
 
     def propagate(self, x: np.ndarray, ctx: Context) -> tuple[np.ndarray, Any]:
-        """Run `forward` and what goes with it for every layer: activity penalty, mask, checks.
+        """Run `forward` and what goes with it for every layer: penalties, mask, checks.
 
         Containers and wrappers call this, not `forward`. The residual is for `backpropagate`.
         """
+        y, residual = self._propagate(x, ctx)
+        if self.activity_regularizer is not None:
+            for output in as_list(y):
+                ctx.add_loss(self.activity_regularizer(output))
+            residual = (residual, y)
+        if self._penalties:
+            residual = (residual, self._begin_penalties(ctx))
+        return y, residual
+
+    def backpropagate(self, dy: np.ndarray, residual: Any, ctx: Context) -> np.ndarray | None:
+        """Run `backward` on what `propagate` returned."""
+        if self._penalties:
+            residual, losses = residual
+            self._end_penalties(losses, ctx)
+        if self.activity_regularizer is not None:
+            residual, y = residual
+            for output, gradient in zip(as_list(y), as_list(dy), strict=True):
+                self.activity_regularizer.add_gradient(output, gradient)
+        return self._backpropagate(dy, residual, ctx)
+
+    def _propagate(self, x: np.ndarray, ctx: Context) -> tuple[np.ndarray, Any]:
+        """Do what `propagate` does, but for the penalties."""
         result: Any = taped.forward(self, x, ctx) if self._taped else self.forward(x, ctx)
         if type(result) is not tuple or len(result) != 2:
             raise TypeError(
@@ -230,27 +252,14 @@ class Layer(HasWeights, HasPenalties, Connected):
             or len(y) != len(x)
         ):
             self._check_output_shape(x, y)
-        if self.activity_regularizer is not None:
-            for output in as_list(y):
-                ctx.add_loss(self.activity_regularizer(output))
-            residual = (residual, y)
         if not self.sets_mask:
             ctx.mask = self.compute_mask(x, ctx.mask)
-        if self._penalties:
-            residual = (residual, self._begin_penalties(ctx))
         if ctx.check_numerics:
             self._check_finite(y, "output")
         return y, residual
 
-    def backpropagate(self, dy: np.ndarray, residual: Any, ctx: Context) -> np.ndarray | None:
-        """Run `backward` on what `propagate` returned."""
-        if self._penalties:
-            residual, losses = residual
-            self._end_penalties(losses, ctx)
-        if self.activity_regularizer is not None:
-            residual, y = residual
-            for output, gradient in zip(as_list(y), as_list(dy), strict=True):
-                self.activity_regularizer.add_gradient(output, gradient)
+    def _backpropagate(self, dy: np.ndarray, residual: Any, ctx: Context) -> np.ndarray | None:
+        """Run `backward` on what `_propagate` returned."""
         if ctx.check_numerics:
             self._check_finite(dy, "gradient by the output")
         run = functools.partial(taped.backward, self) if self._taped else self.backward
@@ -427,7 +436,7 @@ class Layer(HasWeights, HasPenalties, Connected):
                     self.build(shape)
                 self.built = True
                 self._check_input_shape(shape)
-                if any(not part.built for part in self._parts()):
+                if not all(layer.built for layer, _ in self._family()):
                     taped.build_parts(self, shape)
                 if self._initial_weights is not None:
                     self.set_weights(self._initial_weights)

@@ -153,7 +153,9 @@ def _as_function(loss: Any, layer: Any) -> Callable[[], Any]:
         return loss
     if isinstance(loss, Tensor):
         return functools.partial(recompute, loss)
-    if isinstance(loss, (int, float)):
+    if isinstance(loss, Variable):
+        return lambda: loss + 0
+    if isinstance(loss, (int, float, np.number)):
         return lambda: loss
     raise TypeError(
         f"{layer._described()}: a loss that is added outside of call must be an expression of "

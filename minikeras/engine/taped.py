@@ -96,14 +96,17 @@ def infer_output_shape(layer: Any, input_shape: Any) -> Any:
 
 def build_parts(layer: Any, input_shape: Any) -> None:
     """Have the layers that a `call` uses built, by calling it on arrays of ones."""
-    _infer(layer, as_shape(input_shape), "Build the layers that it calls in build(self, ...).")
+    advice = "Build the layers that it calls in build(self, ...)."
+    for training in (False, True):
+        _infer(layer, as_shape(input_shape), advice, training)
 
 
-def _infer(layer: Any, shape: Any, advice: str) -> Any:
+def _infer(layer: Any, shape: Any, advice: str, training: bool = False) -> Any:
     dtype = layer.input_dtype or layer.dtype
 
     def run(x: Any) -> Any:
-        return arrays_of(layer.call(x, **call_arguments(layer, False, None)), layer)
+        with inside(current().part(training=training)):
+            return arrays_of(layer.call(x, **call_arguments(layer, training, None)), layer)
 
     def held(one: Any) -> Any:
         return Placeholder(tuple(one), dtype, layer.name)
@@ -144,7 +147,9 @@ def apply(layer: Any, inputs: Any, training: Any, mask: Any, options: dict[str, 
         return of_layer(Deferred(LayerCall(layer), (inputs, *layer.weights), given, layer.name))
     if layer._taped:
         return _inline(layer, inputs, training, mask, options)
-    return record(layer, inputs, layer.propagate, layer.backpropagate, training, mask)
+    y = record(layer, inputs, layer._propagate, layer._backpropagate, training, mask)
+    add_own_losses(layer, y)
+    return y
 
 
 def _are_arrays(inputs: Any) -> bool:
@@ -168,16 +173,24 @@ def _inline(layer: Any, inputs: Any, training: Any, mask: Any, options: dict[str
     with inside(ctx):
         named = call_arguments(layer, ctx.training, mask)
         y = layer.call(inputs, **{**named, **options})
-        if (layer, "penalties") not in ctx.memo:
-            ctx.memo[layer, "penalties"] = True
-            layer.add_loss([function() for function in layer._penalties])
-        if layer.activity_regularizer is not None:
-            layer.add_loss([penalty(one, layer.activity_regularizer) for one in as_list(y)])
+        add_own_losses(layer, y)
     if outer is None:
         ctx.finish()
     else:
         outer.loss += ctx.loss
     return _masked(y, layer.compute_mask(inputs, mask)) if ctx.records or outer else value_of(y)
+
+
+def add_own_losses(layer: Any, y: Any) -> None:
+    """Add the penalties of a layer that a `call` has called, if anybody collects them."""
+    ctx = current()
+    if ctx is None or ctx.losses is None:
+        return
+    if (layer, "penalties") not in ctx.memo:  # one that is used twice has one set of weights
+        ctx.memo[layer, "penalties"] = True
+        layer.add_loss([function() for function in layer._penalties])
+    if layer.activity_regularizer is not None:
+        layer.add_loss([penalty(one, layer.activity_regularizer) for one in as_list(y)])
 
 
 def _typed(x: Any, layer: Any) -> Any:
@@ -202,7 +215,7 @@ def record(
         Built.
     x : TensorLike or ndarray
     run, back : callable
-        Its `forward` and `backward`, or `propagate` and `backpropagate`.
+        Its `forward` and `backward`, or `_propagate` and `_backpropagate`.
     training : bool, optional
         Default: as in the pass at hand, or False.
     mask : ndarray, optional

@@ -84,7 +84,7 @@ class HasWeights:
                 if layer is self or _lists_its_own(layer):
                     waiting += [(part, frozen) for part in reversed(layer._parts())]
 
-    def _listed(self, trainable: bool) -> list[Variable]:
+    def _weights_listed(self, trainable: bool) -> list[Variable]:
         found: list[Variable] = []
         for layer, frozen in self._family():
             if layer is self or _lists_its_own(layer):
@@ -104,7 +104,7 @@ class HasWeights:
         Those of layers that are attributes of a layer with a `call` come after its own. The list
         may be set, as layers written for Keras 2 do.
         """
-        return self._listed(True)
+        return self._weights_listed(True)
 
     @trainable_weights.setter
     def trainable_weights(self, weights: list[Variable]) -> None:
@@ -113,7 +113,7 @@ class HasWeights:
     @property
     def non_trainable_weights(self) -> list[Variable]:
         """The weights that training leaves alone: all of them if the layer is frozen."""
-        return self._listed(False)
+        return self._weights_listed(False)
 
     @non_trainable_weights.setter
     def non_trainable_weights(self, weights: list[Variable]) -> None:

@@ -14,12 +14,10 @@ from minikeras.backend.running import current
 from minikeras.backend.variables import Variable
 from minikeras.engine import Context, InputSpec, Layer, taped
 from minikeras.engine.input_spec import Shape
-from minikeras.engine.outputs import as_list
 from minikeras.layers.arguments import known_size
 from minikeras.layers.cell import States, run, run_backward
 from minikeras.layers.cell_in_k import CellInK
 from minikeras.layers.stacked_cells import StackedRNNCells, as_cell, state_sizes
-from minikeras.regularizers import penalty
 
 
 class RNN(Layer):
@@ -196,10 +194,7 @@ class RNN(Layer):
             return y, residual
 
         given = [cast(inputs, self.dtype), *given]
-        y = taped.record_all(self, given, run, self._backward_all, training, mask)
-        if self.activity_regularizer is not None and not self._taped:
-            self.add_loss([penalty(one, self.activity_regularizer) for one in as_list(y)])
-        return y
+        return taped.record_all(self, given, run, self._backward_all, training, mask)
 
     def __call__(  # type: ignore[override]
         self,
@@ -232,7 +227,9 @@ class RNN(Layer):
             if self._taped:
                 return self._call(inputs, training, mask, {}, {"initial_state": initial_state})
             self.ensure_built((None, *inputs.shape[1:]))
-            return self._from_states(inputs, initial_state, training, mask)
+            y = self._from_states(inputs, initial_state, training, mask)
+            taped.add_own_losses(self, y)
+            return y
         memo = self.starting_from(initial_state, inputs)
         return own_copies(self._call(inputs, training, mask, memo))
 
