@@ -235,6 +235,10 @@ class Pair(NamedTuple):
     needs_input: bool = False
 
 
+# In it nothing is recorded.
+_NO_PASS = Context(records=False)
+
+
 @differentiable(lambda dy, kept, x, pair: pair.backward(dy, kept), keeps=True)
 def _applied(x: Any, pair: Pair) -> Any:
     """Apply the forward op of a pair, on the tape with its backward op."""
@@ -357,16 +361,24 @@ def forward_backward(function: Callable) -> Pair:
     pair = getattr(function, "pair", None)
     if not isinstance(pair, Pair):
         pair = _PAIRS.get(function)
-    return with_gradient(function, _Derivative(function), True).pair if pair is None else pair
+    if pair is None:
+        own = _InTermsOfK(function)
+        pair = with_gradient(own.forward, own.backward, needs_input=True).pair
+    return pair
 
 
-class _Derivative:
-    """The derivative of an activation function in terms of `K`."""
+class _InTermsOfK:
+    """An activation function in terms of `K`, and its derivative."""
 
     def __init__(self, function: Callable[[Any], Any]) -> None:
         self.function = function
 
-    def __call__(self, dy: np.ndarray, x: np.ndarray) -> np.ndarray:
+    def forward(self, x: np.ndarray) -> Any:
+        """Compute the function, of a tensor so that nothing is changed in place."""
+        with inside(_NO_PASS):
+            return value_of(self.function(Tensor(x)))
+
+    def backward(self, dy: np.ndarray, x: np.ndarray) -> np.ndarray:
         """Compute the function again, on the tape, and go back."""
         inner = Tensor(x)
         with inside(Context()):

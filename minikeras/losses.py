@@ -23,10 +23,14 @@ from minikeras import activations
 from minikeras.activations import as_floats
 from minikeras.backend.config import epsilon
 from minikeras.backend.context import Context
+from minikeras.backend.deferred import Deferred
+from minikeras.backend.function import recompute
 from minikeras.backend.running import inside
 from minikeras.backend.tape import Tensor, differentiable, hand_over, missing, value_of
 from minikeras.ops import loss as ops
 from minikeras.utils.registry import Registry
+
+Feeds = Callable[[], dict[int, Any]]
 
 
 def _on_tape(loss: Callable[..., Any]) -> Callable[..., Any]:
@@ -433,16 +437,38 @@ class InTermsOfK:
         self.function = function
         self.__name__ = getattr(function, "__name__", type(function).__name__)
 
-    def forward(self, y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
-        """Return the values of the loss."""
-        # A tensor, so that nothing is changed in place.
-        return np.asarray(value_of(self.function(y_true, Tensor(y_pred))))
+    def _scores(self, y_true: np.ndarray, y_pred: Tensor, feeds: Feeds | None) -> Any:
+        """Call the function, with targets of the type of the prediction, as in Keras."""
+        if y_true.dtype.kind in "biuf":
+            y_true = y_true.astype(y_pred.dtype, copy=False)
+        scores = self.function(y_true, y_pred)
+        if isinstance(scores, Deferred) and feeds is not None:  # it holds the output of a layer
+            return recompute(scores, feeds())
+        return scores
 
-    def record(self, y_true: np.ndarray, y_pred: np.ndarray, ctx: Context) -> tuple[Any, Any]:
-        """Return the values, and what `pull` needs to go back."""
+    def forward(
+        self, y_true: np.ndarray, y_pred: np.ndarray, feeds: Feeds | None = None
+    ) -> np.ndarray:
+        """Return the values of the loss; see `record`."""
+        # A tensor, so that nothing is changed in place.
+        return np.asarray(value_of(self._scores(np.asarray(y_true), Tensor(y_pred), feeds)))
+
+    def record(
+        self, y_true: np.ndarray, y_pred: np.ndarray, ctx: Context, feeds: Feeds | None = None
+    ) -> tuple[Any, Any]:
+        """Return the values, and what `pull` needs to go back.
+
+        Parameters
+        ----------
+        y_true, y_pred : ndarray
+        ctx : Context
+        feeds : callable, optional
+            Gives the value of the model's input, by the ``id`` of ``model.input``, for a function
+            that uses ``layer.output``.
+        """
         inner = Tensor(y_pred)
         with inside(ctx):
-            scores = self.function(y_true, inner)
+            scores = self._scores(np.asarray(y_true), inner, feeds)
         if not isinstance(scores, Tensor):
             raise TypeError(
                 f"The loss {self.__name__} returned {type(scores).__name__}, which does not depend "

@@ -15,7 +15,7 @@ import numpy as np
 from minikeras.backend.context import Context
 from minikeras.backend.operators import TensorLike
 from minikeras.backend.running import inside
-from minikeras.backend.tape import Tensor, backpropagate, differentiable
+from minikeras.backend.tape import Tensor, backpropagate, differentiable, value_of
 from minikeras.utils.registry import Registry
 
 # Large arrays are worked on in pieces of this many entries, which stay in the processor's cache.
@@ -276,7 +276,9 @@ class FunctionRegularizer(Regularizer):
 
     def __call__(self, x: Any) -> Any:
         """Return the penalty on `x`."""
-        return self.function(x)
+        if isinstance(x, TensorLike):
+            return self.function(x)
+        return value_of(self.function(Tensor(x)))  # so that nothing is changed in place
 
     def add_gradient(self, x: np.ndarray, gradient: np.ndarray) -> None:
         """Add the derivative of the penalty."""

@@ -170,8 +170,14 @@ def _computed(node: Any, values: dict[int, Any]) -> Any:
     return value
 
 
-def recompute(expression: Tensor) -> Any:
-    """Compute an expression of variables anew, as a part of the pass at hand.
+def recompute(expression: Any, values: dict[int, Any] | None = None) -> Any:
+    """Compute an expression anew, as a part of the pass at hand.
+
+    Parameters
+    ----------
+    expression : Tensor or Deferred
+    values : dict, optional
+        What stands for placeholders, by their ``id``.
 
     Examples
     --------
@@ -182,9 +188,10 @@ def recompute(expression: Tensor) -> Any:
     >>> float(recompute(doubled))
     6.0
     """
-    values: dict[int, Any] = {}
-    for node in order([expression]):
-        values[id(node)] = _computed(node, values)
+    values = {} if values is None else values
+    for node in order([expression], values):
+        if id(node) not in values:
+            values[id(node)] = _computed(node, values)
     return values[id(expression)]
 
 

@@ -566,5 +566,6 @@ def _layers_in(value: Any) -> Iterator[Layer]:
     if isinstance(value, Layer):
         yield value
     elif isinstance(value, (dict, list, tuple)):
-        for entry in value.values() if isinstance(value, dict) else value:
+        # A copy: another thread may set an attribute meanwhile.
+        for entry in list(value.values() if isinstance(value, dict) else value):
             yield from _layers_in(entry)

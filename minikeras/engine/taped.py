@@ -366,6 +366,10 @@ class LayerCall:
         several = isinstance(inputs, (list, tuple))
         given: Any = [x.shape for x in inputs] if several else inputs.shape
         shape = as_shape(self.layer.compute_output_shape(given))
+        if not isinstance(shape, list) and None in shape:  # "any", for a batch that is known here
+            known = given[0] if several else given
+            pairs = zip(shape, (*known, *shape[len(known) :]), strict=False)
+            shape = tuple(b if a is None else a for a, b in pairs)
         if self.layer._taped and not isinstance(shape, list):
             dtype = _infer(self.layer, given, "").dtype  # it may give whole numbers
             return np.broadcast_to(np.ones((), dtype), shape)

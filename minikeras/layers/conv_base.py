@@ -58,7 +58,7 @@ def row_activation(function: Callable, data_format: str) -> Callable[[np.ndarray
     >>> row_activation(activations.relu, "channels_last")(y)
     array([[0., 2.]])
     """
-    own = hasattr(function, "pair")
+    own = function not in activations.FUNCTIONS.values()
     across = function is activations.softmax and data_format == "channels_first"
     if own or across or function is activations.linear:
         return None

@@ -66,7 +66,7 @@ def compare(problem: Problem, random: np.random.RandomState, max_entries: int) -
         numerics = [_difference(problem.function, array, index, _STEP) for index in indices]
         # Not from the gradient: one wrong, huge entry must not make all others look tiny.
         finite = [abs(numeric) for numeric in numerics if np.isfinite(numeric)]
-        floor = max(1e-3 * max(finite, default=0.0), 1e-6)
+        floor = max(1e-3 * max(finite, default=0.0), 1e-5)
         for index, first in zip(indices, numerics, strict=True):
             analytic = float(gradient[index])
             numeric, error = _refined(problem.function, array, index, analytic, first, floor)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from minikeras import activations, losses, regularizers
+from minikeras.backend.config import floatx, set_floatx
 from minikeras.backend.random_functions import restart_seeds
 from minikeras.backend.tape import Tensor, backpropagate, value_of
 from minikeras.backend.variables import Variable
@@ -91,6 +92,19 @@ def check_gradients(
     >>> check_gradients("mse", [[1.0, 2.0]], [[0.5, 0.0]]).error < 1e-6
     True
     """
+    with _double_precision():
+        return _check(target, data, input_shape, training, tolerance, seed, max_entries)
+
+
+def _check(
+    target: Any,
+    data: tuple[Any, ...],
+    input_shape: Sequence[int] | None,
+    training: bool,
+    tolerance: float,
+    seed: int,
+    max_entries: int,
+) -> Report:
     random = np.random.RandomState(seed)
     if isinstance(target, type):
         raise TypeError(
@@ -433,6 +447,17 @@ def _seeded(*seed: int) -> Iterator[None]:
         yield
     finally:
         np.random.set_state(outer)
+
+
+@contextmanager
+def _double_precision() -> Iterator[None]:
+    """Have `K.floatx` be float64 for a while: a layer's `call` may ask for it."""
+    outer = floatx()
+    set_floatx("float64")
+    try:
+        yield
+    finally:
+        set_floatx(outer)
 
 
 def _in_float64(layer: Any) -> Any:

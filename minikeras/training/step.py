@@ -13,7 +13,7 @@ from minikeras.backend.random import RandomSource
 from minikeras.backend.rows import RowGradient
 from minikeras.backend.running import fixed_phase, inside
 from minikeras.backend.store import WeightStore
-from minikeras.backend.tape import value_of
+from minikeras.backend.tape import Tensor, value_of
 from minikeras.backend.variables import Variable
 from minikeras.engine import Context, Workspace
 from minikeras.ops.blas import one_thread
@@ -138,7 +138,7 @@ class Step:
             row_gradients=row_gradients,
         )
         y_pred, residual = self.model.propagate(x, ctx)
-        score, pull = self._score(y, y_pred, ctx)
+        score, pull = self._score(x, y, y_pred, ctx)
         loss, share = self._loss(score, y_pred, weights, ctx)
         results = [loss, *self._metrics(y, y_pred, weights, ctx)]
         self._backward(pull, share, residual, ctx)
@@ -158,20 +158,28 @@ class Step:
         with one_thread():
             y_pred, _ = self.model.propagate(x, ctx)
             with inside(ctx):
-                score = np.asarray(self.loss.forward(y, y_pred))
+                own = isinstance(self.loss, losses.InTermsOfK)
+                feeds = [lambda: self._feeds(x)] if own else []
+                score = np.asarray(self.loss.forward(y, y_pred, *feeds))
             loss, _ = self._loss(score, y_pred, weights, ctx)
             results = [loss, *self._metrics(y, y_pred, weights, ctx)]
         ctx.finish()
         return results
 
-    def _score(self, y: np.ndarray, y_pred: np.ndarray, ctx: Context) -> tuple[np.ndarray, Any]:
+    def _feeds(self, x: np.ndarray) -> dict[int, Any]:
+        """Return what stands for ``model.input`` in a loss that uses the output of a layer."""
+        return {id(self.model.input): Tensor(x)}
+
+    def _score(
+        self, x: np.ndarray, y: np.ndarray, y_pred: np.ndarray, ctx: Context
+    ) -> tuple[np.ndarray, Any]:
         """Return the scores of the loss, and how to go back from them.
 
         The latter is a function of what each score counts for. It gives the gradient of the
         prediction or, with a fused derivative, that before the last activation.
         """
         if isinstance(self.loss, losses.InTermsOfK):
-            score, kept = self.loss.record(y, y_pred, ctx)
+            score, kept = self.loss.record(y, y_pred, ctx, lambda: self._feeds(x))
             return score, lambda share: self.loss.pull(share, kept, ctx)
         out = ctx.empty(y_pred.shape, y_pred.dtype)
         back = self.fused_backward or self.loss.backward
