@@ -23,7 +23,8 @@ Shape = tuple[int | None, ...]
 
 # What stands for an unknown size where a shape is worked out: for samples, and for other axes.
 # Numbers that many others divide, so that an axis may be cut.
-_SIZES = ((4, 24), (8, 48))
+SIZES = ((4, 24), (8, 48))
+LARGE_SIZES = ((4, 240), (8, 480))
 
 
 class Deferred(TensorLike):
@@ -83,7 +84,7 @@ class Deferred(TensorLike):
         if self._examples is None:
             for node in order([self]):
                 if isinstance(node, Deferred) and node._examples is None:
-                    node._examples = [_example(node, k) for k in range(len(_SIZES))]
+                    node._examples = [_example(node, k) for k in range(len(SIZES))]
         assert self._examples is not None
         return self._examples
 
@@ -139,10 +140,11 @@ class Deferred(TensorLike):
 class Placeholder(Deferred):
     """An input that is still to come; see `placeholder`."""
 
-    __slots__ = ("_dtype", "_shape")
+    __slots__ = ("_dtype", "_shape", "_sizes")
 
-    def __init__(self, shape: Shape | None, dtype: Any, name: str) -> None:
+    def __init__(self, shape: Shape | None, dtype: Any, name: str, sizes: Any = SIZES) -> None:
         super().__init__(None, (), {}, name)
+        self._sizes = sizes
         self._shape = shape
         self._dtype = np.dtype(dtype)
 
@@ -163,7 +165,7 @@ class Placeholder(Deferred):
 
     def example(self, which: int) -> np.ndarray:
         """Return an array of ones of the stated shape."""
-        samples, others = _SIZES[which]
+        samples, others = self._sizes[which]
         shape = tuple(
             size if size is not None else others if i else samples
             for i, size in enumerate(self.shape)

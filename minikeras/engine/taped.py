@@ -17,7 +17,7 @@ import numpy as np
 
 from minikeras.backend.context import Context
 from minikeras.backend.creation import cast
-from minikeras.backend.deferred import Deferred, Placeholder, of_layer
+from minikeras.backend.deferred import LARGE_SIZES, SIZES, Deferred, Placeholder, of_layer
 from minikeras.backend.operators import TensorLike
 from minikeras.backend.running import current, fixed_phase, inside, records
 from minikeras.backend.shaping import reshape
@@ -108,20 +108,24 @@ def _infer(layer: Any, shape: Any, advice: str, training: bool = False) -> Any:
         with inside(current().part(training=training)):
             return arrays_of(layer.call(x, **call_arguments(layer, training, None)), layer)
 
-    def held(one: Any) -> Any:
-        return Placeholder(tuple(one), dtype, layer.name)
+    for sizes in (SIZES, LARGE_SIZES):  # a window may be too large for the first
 
-    inputs = [held(one) for one in shape] if isinstance(shape, list) else held(shape)
-    result = Deferred(run, (inputs,), {}, layer.name)
-    try:
-        examples = result.examples
-    except Exception as error:
-        raise ValueError(
-            f"{layer._described()} can't be called on arrays of ones of shape {shape}, which tells "
-            f"the shape of its output ({type(error).__name__}: {error}). {advice}"
-        ) from error
-    several = isinstance(examples[0], (list, tuple))
-    return result.parts(len(examples[0])) if several else result
+        def held(one: Any, sizes: Any = sizes) -> Any:
+            return Placeholder(tuple(one), dtype, layer.name, sizes)
+
+        inputs = [held(one) for one in shape] if isinstance(shape, list) else held(shape)
+        result = Deferred(run, (inputs,), {}, layer.name)
+        try:
+            examples = result.examples
+        except Exception as error:
+            failure = error
+            continue
+        several = isinstance(examples[0], (list, tuple))
+        return result.parts(len(examples[0])) if several else result
+    raise ValueError(
+        f"{layer._described()} can't be called on arrays of ones of shape {shape}, which tells the "
+        f"shape of its output ({type(failure).__name__}: {failure}). {advice}"
+    ) from failure
 
 
 # --- a layer on a tensor ----------------------------------------------------------------------
@@ -167,7 +171,10 @@ def _inline(layer: Any, inputs: Any, training: Any, mask: Any, options: dict[str
         ctx = outer.part(training=training)
         ctx.losses = outer.losses
     ctx.frozen = ctx.frozen or not layer.trainable
-    if not isinstance(inputs, (list, tuple)):
+    if isinstance(inputs, (list, tuple)):
+        masks = [getattr(x, "mask", None) for x in inputs]
+        mask = masks if mask is None and any(m is not None for m in masks) else mask
+    else:
         mask = getattr(inputs, "mask", None) if mask is None else mask
         inputs = _masked(_typed(inputs, layer), mask)
     with inside(ctx):

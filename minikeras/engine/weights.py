@@ -95,7 +95,7 @@ class HasWeights:
                 found += [] if frozen else own
             else:
                 found += [*own, *others] if frozen else others
-        return _unique(found)
+        return unique(found)
 
     @property
     def trainable_weights(self) -> list[Variable]:
@@ -121,7 +121,9 @@ class HasWeights:
 
     @property
     def weights(self) -> list[Variable]:
-        """All weights, trainable ones first."""
+        """All weights: first the layer's own, trainable ones first, then those of its parts."""
+        if self._parts():
+            return self._ordered_weights()
         return self.trainable_weights + self.non_trainable_weights
 
     def get_weights(self) -> list[np.ndarray]:
@@ -139,7 +141,7 @@ class HasWeights:
                 found += layer._trainable_weights + layer._non_trainable_weights
             else:
                 found += layer._ordered_weights()
-        return _unique(found)
+        return unique(found)
 
     def set_weights(self, weights: Sequence[Any]) -> None:
         """Set all weights. Nothing is changed if any of them does not fit.
@@ -198,7 +200,7 @@ def _lists_its_own(layer: Any) -> bool:
     return type(layer).trainable_weights is HasWeights.trainable_weights
 
 
-def _unique(weights: Iterable[Variable]) -> list[Variable]:
+def unique(weights: Iterable[Variable]) -> list[Variable]:
     """Drop repetitions: a part may be used twice."""
     return list(dict.fromkeys(weights))
 

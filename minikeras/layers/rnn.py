@@ -14,6 +14,7 @@ from minikeras.backend.running import current
 from minikeras.backend.variables import Variable
 from minikeras.engine import Context, InputSpec, Layer, taped
 from minikeras.engine.input_spec import Shape
+from minikeras.engine.weights import unique
 from minikeras.layers.arguments import known_size
 from minikeras.layers.cell import States, run, run_backward
 from minikeras.layers.cell_in_k import CellInK
@@ -363,16 +364,18 @@ class RNN(Layer):
 
     @property  # type: ignore[misc]
     def trainable_weights(self) -> list:
-        """Those of the cell; none if the layer is frozen."""
-        return self._cell.trainable_weights if self.trainable else []
+        """Those of the cell, then those of a subclass; none if the layer is frozen."""
+        cell = self._cell.trainable_weights if self.trainable else []
+        return unique([*cell, *super().trainable_weights])
 
     @property  # type: ignore[misc]
     def non_trainable_weights(self) -> list:
-        """Those of the cell; all of its weights if the layer is frozen."""
-        return self._cell.non_trainable_weights if self.trainable else self._cell.weights
+        """Those of the cell, then those of a subclass; all weights if the layer is frozen."""
+        cell = self._cell.non_trainable_weights if self.trainable else self._cell.weights
+        return unique([*cell, *super().non_trainable_weights])
 
     def _ordered_weights(self) -> list:
-        return self._cell._ordered_weights()
+        return unique([*self._cell._ordered_weights(), *super()._ordered_weights()])
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor arguments."""

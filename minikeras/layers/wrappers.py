@@ -13,6 +13,7 @@ from minikeras.backend.running import current
 from minikeras.engine import Context, InputSpec, Layer
 from minikeras.engine.input_spec import Shape
 from minikeras.engine.outputs import as_list, as_shape
+from minikeras.engine.weights import unique
 from minikeras.layers.rnn import own_copies, refuse_constants, split_states
 
 __all__ = ["Bidirectional", "TimeDistributed", "Wrapper"]
@@ -124,17 +125,17 @@ class Wrapper(Layer):
     def trainable_weights(self) -> list[Variable]:
         """Those of the inner layers, then the wrapper's own."""
         inner = [weight for layer in self.inner_layers for weight in layer.trainable_weights]
-        return inner + super().trainable_weights
+        return unique(inner + super().trainable_weights)
 
     @property  # type: ignore[misc]
     def non_trainable_weights(self) -> list[Variable]:
         """Those of the inner layers, then the wrapper's own."""
         inner = [weight for layer in self.inner_layers for weight in layer.non_trainable_weights]
-        return inner + super().non_trainable_weights
+        return unique(inner + super().non_trainable_weights)
 
     def _ordered_weights(self) -> list[Variable]:
         inner = [weight for layer in self.inner_layers for weight in layer._ordered_weights()]
-        return inner + self._trainable_weights + self._non_trainable_weights
+        return unique(inner + super()._ordered_weights())
 
     # States
 
