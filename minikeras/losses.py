@@ -25,7 +25,7 @@ from minikeras.backend.config import epsilon
 from minikeras.backend.context import Context
 from minikeras.backend.deferred import Deferred
 from minikeras.backend.function import recompute
-from minikeras.backend.running import inside
+from minikeras.backend.running import current, inside
 from minikeras.backend.tape import Tensor, differentiable, hand_over, missing, value_of
 from minikeras.ops import loss as ops
 from minikeras.utils.registry import Registry
@@ -443,7 +443,10 @@ class InTermsOfK:
             y_true = y_true.astype(y_pred.dtype, copy=False)
         scores = self.function(y_true, y_pred)
         if isinstance(scores, Deferred) and feeds is not None:  # it holds the output of a layer
-            return recompute(scores, feeds())
+            part = current().part()
+            part.leave_all_as_it_is()
+            with inside(part):
+                return recompute(scores, feeds())
         return scores
 
     def forward(

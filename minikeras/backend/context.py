@@ -211,6 +211,11 @@ class Context:
         part._at_end = self._at_end
         return part
 
+    def leave_all_as_it_is(self) -> None:
+        """Have layers change neither averages nor states: this computes something again."""
+        self.frozen = True
+        self._at_end = []
+
     def at_end(self, action: Callable[[], None]) -> None:
         """Have something done when the whole pass has succeeded, such as keeping new states."""
         self._at_end.append(action)

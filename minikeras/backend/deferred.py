@@ -17,7 +17,7 @@ from minikeras.backend.naming import get_uid
 from minikeras.backend.operators import TensorLike
 from minikeras.backend.random import RandomSource, new_generator
 from minikeras.backend.running import current, inside, phase_set_by_user
-from minikeras.backend.tape import Tensor
+from minikeras.backend.tape import Tensor, copied
 
 Shape = tuple[int | None, ...]
 
@@ -65,8 +65,8 @@ class Deferred(TensorLike):
         name: str | None = None,
     ) -> None:
         self.call = call
-        self.args = args
-        self.kwargs = kwargs
+        self.args = copied(args)
+        self.kwargs = {key: copied(arg) for key, arg in kwargs.items()}
         self.name = name or getattr(call, "__name__", "tensor")
         self._examples: list[Any] | None = None
 
@@ -234,8 +234,20 @@ def is_placeholder(x: Any) -> bool:
     return isinstance(x, Placeholder)
 
 
+class _LearningPhase(Placeholder):
+    """The phase as an input; a layer that has kept it gets the phase of the pass."""
+
+    __slots__ = ()
+
+    @property
+    def value(self) -> Any:  # type: ignore[override]
+        """The phase of the pass, None outside of any."""
+        ctx = current()
+        return None if ctx is None else np.int32(ctx.training)
+
+
 #: The phase as an input of `K.function`.
-LEARNING_PHASE = Placeholder((), "int32", "keras_learning_phase")
+LEARNING_PHASE = _LearningPhase((), "int32", "keras_learning_phase")
 
 
 def learning_phase() -> Any:

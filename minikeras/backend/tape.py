@@ -164,6 +164,8 @@ class Op:
                     later = _deferred(arg)
                     if later is not None:
                         return later.later(self.call, args, kwargs)
+                    own = copied(arg)
+                    args = tuple(own if a is arg else a for a in args)
                     value = type(arg)(value_of(item) for item in arg)
             values.append(value)
         if mixed and taped and self.one_type:
@@ -296,6 +298,11 @@ def unbroadcast(dy: np.ndarray, x: Any) -> np.ndarray:
         i + extra for i, size in enumerate(shape) if size == 1 != dy.shape[i + extra]
     )
     return np.add.reduce(dy, axis=axes, keepdims=True).reshape(shape)
+
+
+def copied(arg: Any) -> Any:
+    """Copy a list of tensors: whoever made it may go on to change it."""
+    return type(arg)(map(copied, arg)) if type(arg) in (list, tuple) else arg
 
 
 def _any_taped(args: Iterable[Any]) -> bool:

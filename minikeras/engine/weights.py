@@ -104,7 +104,7 @@ class HasWeights:
         Those of layers that are attributes of a layer with a `call` come after its own. The list
         may be set, as layers written for Keras 2 do.
         """
-        return self._weights_listed(True)
+        return _Appendable(self._weights_listed(True), self._trainable_weights)
 
     @trainable_weights.setter
     def trainable_weights(self, weights: list[Variable]) -> None:
@@ -113,7 +113,7 @@ class HasWeights:
     @property
     def non_trainable_weights(self) -> list[Variable]:
         """The weights that training leaves alone: all of them if the layer is frozen."""
-        return self._weights_listed(False)
+        return _Appendable(self._weights_listed(False), self._non_trainable_weights)
 
     @non_trainable_weights.setter
     def non_trainable_weights(self, weights: list[Variable]) -> None:
@@ -193,6 +193,27 @@ class HasWeights:
                 "Give the first layer an input_shape, or call model.build(input_shape)."
             )
         return sum(weight.size for weight in self.weights)
+
+
+class _Appendable(list[Variable]):
+    """A list of weights; what is appended becomes a weight of the layer, as in Keras 2."""
+
+    def __init__(self, weights: Iterable[Variable], own: list[Variable]) -> None:
+        super().__init__(weights)
+        self._own = own
+
+    def append(self, weight: Variable) -> None:
+        """Add a weight to the layer."""
+        self.extend([weight])
+
+    def extend(self, weights: Iterable[Variable]) -> None:
+        """Add weights to the layer."""
+        weights = list(weights)
+        self._own += weights
+        super().extend(weights)
+
+    def __iadd__(self, weights: Any) -> Any:  # type: ignore[misc]
+        return [*self, *weights]  # which is then set
 
 
 def _lists_its_own(layer: Any) -> bool:

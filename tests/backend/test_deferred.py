@@ -305,3 +305,12 @@ def test_placeholder_has_its_own_class():
     assert isinstance(x, Placeholder)
     assert isinstance(x * 1.0, Deferred)
     assert not isinstance(x, Tensor)
+
+
+def test_a_list_of_expressions_that_goes_on_growing():
+    x = K.placeholder((None, 2))
+    features = [x]
+    for _ in range(2):
+        features.append(K.concatenate(features))
+    run = K.function([x], [K.concatenate(features)])
+    assert run([np.ones((3, 2))])[0].shape == (3, 8)

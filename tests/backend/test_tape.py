@@ -562,3 +562,33 @@ def test_hand_over_of_a_variable_itself():
     hand_over([(w, np.array([3.0, 4.0]))], [], ctx)
     ctx.finish_gradients()
     assert target.tolist() == [3.0, 4.0]
+
+
+def test_a_list_that_goes_on_growing():
+    x = Tensor(np.array([[1.0, 2.0]]))
+    features = [x]
+    for _ in range(3):
+        features.append(K.tanh(K.concatenate(features)))
+    y = K.concatenate(features)
+    (found,) = backpropagate([(y, np.ones(y.shape))], [x])
+
+    def by_hand(value):
+        parts = [value]
+        for _ in range(3):
+            parts.append(np.tanh(np.concatenate(parts, axis=-1)))
+        return np.concatenate(parts, axis=-1).sum()
+
+    step = 1e-6
+    numeric = [
+        (by_hand(x.value + step * e) - by_hand(x.value - step * e)) / (2 * step) for e in np.eye(2)
+    ]
+    np.testing.assert_allclose(found[0], numeric, rtol=1e-6)
+
+
+def test_a_list_that_is_changed_after_use():
+    a, b = Tensor(np.ones(2)), Tensor(np.ones(2))
+    states = [a]
+    y = K.stack(states)
+    states[0] = b
+    found = backpropagate([(y, np.ones((1, 2)))], [a, b])
+    assert found[0].tolist() == [1, 1] and found[1] is None

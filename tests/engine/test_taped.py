@@ -447,3 +447,20 @@ def test_a_given_mask_beats_the_one_that_travels():
     lstm = LSTM(2)
     layer = held(lambda x, m, a: a(m(x), mask=np.ones(K.int_shape(x)[:2], bool)), Masking(), lstm)
     np.testing.assert_allclose(layer(MASKED), lstm(MASKED), rtol=1e-6)
+
+
+def test_a_learning_phase_that_a_layer_has_kept():
+    class Keeps(Layer):
+        def __init__(self, **kwargs):
+            super().__init__(**kwargs)
+            self.phase = K.learning_phase()
+
+        def call(self, x):
+            return K.switch(self.phase, 2 * x, x)
+
+    model = Sequential([Keeps(input_shape=(3,))])
+    np.testing.assert_array_equal(model.predict(X), X)
+    run = K.function([model.input, K.learning_phase()], [model.output])
+    np.testing.assert_array_equal(run([X, 1])[0], 2 * X)
+    model.compile("sgd", "mse")
+    assert model.train_on_batch(X, 2 * X) == 0

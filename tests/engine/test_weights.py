@@ -444,3 +444,25 @@ def test_lists_of_recurrent_layers():
     layer = Stack()
     layer(np.ones((2, 4, 3)))
     assert len(layer.weights) == 9
+
+
+def test_weights_may_be_appended_as_in_keras_2():
+    class Appends(Layer):
+        def build(self, shape):
+            self.scale, self.offset = K.variable(np.ones(3)), K.variable(np.zeros(3))
+            self.trainable_weights.append(self.scale)
+            self.trainable_weights += [self.offset]
+            self.count = K.variable(0.0)
+            self.non_trainable_weights.extend([self.count])
+            self.built = True
+
+        def call(self, x):
+            return x * self.scale + self.offset
+
+    model = Sequential([Appends(input_shape=(3,))])
+    layer = model.layers[0]
+    assert layer.trainable_weights == [layer.scale, layer.offset]
+    assert layer.non_trainable_weights == [layer.count]
+    model.compile("sgd", "mse")
+    model.train_on_batch(X, X + 1)
+    assert (layer.scale.value != 1).all() and (layer.offset.value != 0).all()
