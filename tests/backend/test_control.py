@@ -281,7 +281,8 @@ def test_rnn_in_a_pass_that_does_not_go_back():
     with inside(Context(records=False)):
         _, outputs, _ = rnn(lambda x, s: (x * scale, []), Tensor(STEPS), [])
     np.testing.assert_array_equal(outputs.value, 3 * STEPS)
-    assert outputs.op is None and outputs.args == ()  # nothing is recorded
+    assert outputs.op is None
+    assert outputs.args == ()
 
 
 def test_errors_of_rnn():

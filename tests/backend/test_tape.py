@@ -591,4 +591,5 @@ def test_a_list_that_is_changed_after_use():
     y = K.stack(states)
     states[0] = b
     found = backpropagate([(y, np.ones((1, 2)))], [a, b])
-    assert found[0].tolist() == [1, 1] and found[1] is None
+    assert found[0].tolist() == [1, 1]
+    assert found[1] is None

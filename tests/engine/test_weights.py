@@ -465,4 +465,5 @@ def test_weights_may_be_appended_as_in_keras_2():
     assert layer.non_trainable_weights == [layer.count]
     model.compile("sgd", "mse")
     model.train_on_batch(X, X + 1)
-    assert (layer.scale.value != 1).all() and (layer.offset.value != 0).all()
+    assert (layer.scale.value != 1).all()
+    assert (layer.offset.value != 0).all()
