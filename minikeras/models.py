@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from minikeras.engine import Context, InputLayer, Layer
-from minikeras.engine.base_layer import _building
+from minikeras.engine.base_layer import _building, classes_in
 from minikeras.engine.connected import Chain
 from minikeras.engine.input_spec import Shape
 from minikeras.layers import deserialize, register
@@ -541,5 +541,6 @@ def clone_model(model: Sequential) -> Sequential:
         if isinstance(layer, Sequential):
             clone.add(clone_model(layer))
         else:
-            clone.add(type(layer).from_config(layer.get_config()))
+            with CustomObjectScope(classes_in(layer)):
+                clone.add(type(layer).from_config(layer.get_config()))
     return clone

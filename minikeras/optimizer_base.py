@@ -13,8 +13,10 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from minikeras.backend.function import gradients as differentiate
 from minikeras.backend.rows import RowGradient
-from minikeras.backend.store import WeightBlock
+from minikeras.backend.store import WeightBlock, WeightStore
+from minikeras.backend.updates import Change
 from minikeras.backend.variables import Scalar, Variable
 from minikeras.ops.memory import aligned_empty
 from minikeras.ops.parallel import for_blocks
@@ -284,6 +286,55 @@ class Optimizer:
         """
         self._state = OptimizerState(blocks, self.slots, previous)
         return self._state
+
+    def get_gradients(self, loss: Any, params: Sequence[Variable]) -> list[Any]:
+        """Return `K.gradients`; ValueError if the loss does not depend on one of `params`."""
+        gradients = differentiate(loss, list(params))
+        missing = [w.name for w, g in zip(params, gradients, strict=True) if g is None]
+        if missing:
+            raise ValueError(f"The loss does not depend on {', '.join(missing)}.")
+        return gradients
+
+    def get_updates(self, loss: Any, params: Sequence[Variable]) -> list[Change]:
+        """Return one step as an update for `K.function`, as a training loop of one's own uses it.
+
+        Parameters
+        ----------
+        loss : TensorLike
+            An expression of `params`.
+        params : list of Variable
+            What is to be changed. Their constraints are applied; their regularizers are not a
+            part of the loss unless it says so (``model.losses``).
+
+        Returns
+        -------
+        list of Change
+
+        Examples
+        --------
+        >>> from minikeras import backend as K
+        >>> from minikeras.optimizers import SGD
+        >>> w = K.variable([3.0])
+        >>> step = K.function([], [], updates=SGD(lr=0.5).get_updates(K.sum(w * w), [w]))
+        >>> _ = step([])
+        >>> K.get_value(w).tolist()
+        [0.0]
+        """
+        params = list(params)
+        gradients = self.get_gradients(loss, params)
+        store = WeightStore(params)
+        state = self.build(store.blocks)
+
+        def apply(values: list[np.ndarray]) -> None:
+            store.claim()
+            for weight, value in zip(params, values, strict=True):
+                store.gradients[weight][...] = value
+            self.apply_gradients(state)
+            for weight in params:
+                if weight.constraint is not None:
+                    weight.assign(weight.constraint(weight.value))
+
+        return [Change(gradients, apply)]
 
     def apply_gradients(
         self,

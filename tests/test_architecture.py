@@ -25,6 +25,7 @@ FLOORS = {
     "minikeras.activations": 2,
     "minikeras.constraints": 2,
     "minikeras.initializers": 2,
+    "minikeras.loss_in_k": 2,
     "minikeras.losses": 2,
     "minikeras.metrics": 2,
     "minikeras.objectives": 2,

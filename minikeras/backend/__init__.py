@@ -122,6 +122,7 @@ from minikeras.backend.linalg import (
 )
 from minikeras.backend.naming import (
     get_uid,
+    name_scope,
     reset_uids,
 )
 from minikeras.backend.nn import (
@@ -288,6 +289,7 @@ __all__ = [
     "min",
     "minimum",
     "moving_average_update",
+    "name_scope",
     "ndim",
     "normalize_batch_in_training",
     "normalize_data_format",

@@ -19,7 +19,7 @@ from minikeras.backend.deferred import (
 from minikeras.backend.operators import TensorLike
 from minikeras.backend.running import fixed_phase, inside, records
 from minikeras.backend.tape import Tensor, backpropagate, history, value_of
-from minikeras.backend.updates import Update
+from minikeras.backend.updates import Change, Update
 from minikeras.backend.variables import Variable
 from minikeras.ops.blas import one_thread
 
@@ -30,23 +30,24 @@ class Function:
     Attributes
     ----------
     inputs, outputs : list of TensorLike
-    updates : list of (Variable, value)
+    updates : list
     """
 
     def __init__(self, inputs: Any, outputs: Any, updates: Any = None) -> None:
         self.inputs = _checked_inputs(inputs)
         self.outputs = _as_list(outputs)
-        several = updates or []
-        if isinstance(several, Update) or (len(several) == 2 and isinstance(several[0], Variable)):
-            several = [several]
-        self.updates = [_checked_update(update) for update in _as_list(several)]
+        several = [] if updates is None else updates
+        single = isinstance(several, (Update, Change)) or _is_pair(several)
+        self.updates = [several] if single else _as_list(several)
+        self._changes = [_as_change(update) for update in self.updates]
         for output in self.outputs:
             if output is None:
                 raise ValueError(
                     "An output of K.function is None. K.gradients gives None where the loss does "
                     "not depend on a variable."
                 )
-        self._plan = _Plan([*self.outputs, *(new for _, new in self.updates)], self.inputs)
+        needed = [expression for change in self._changes for expression in change.expressions]
+        self._plan = _Plan([*self.outputs, *needed], self.inputs)
 
     def __call__(self, inputs: Sequence[Any]) -> list[Any]:
         """Compute the outputs, then bring the updates about.
@@ -68,10 +69,11 @@ class Function:
             )
         pairs = zip(self.inputs, inputs, strict=True)
         results = self._plan.run({id(x): _fed(x, value) for x, value in pairs})
-        count = len(self.outputs)
-        for (variable, _), new in zip(self.updates, results[count:], strict=True):
-            variable.assign(new)
-        return results[:count]
+        done = len(self.outputs)
+        for expressions, apply in self._changes:
+            apply(results[done : done + len(expressions)])
+            done += len(expressions)
+        return results[: len(self.outputs)]
 
 
 def function(inputs: Any, outputs: Any, updates: Any = None, **kwargs: Any) -> Function:
@@ -85,7 +87,8 @@ def function(inputs: Any, outputs: Any, updates: Any = None, **kwargs: Any) -> F
     outputs : list
         Expressions of the inputs and of variables, which have the values of the moment.
     updates : list of (Variable, value), optional
-        What variables become after each call, as pairs or by `K.update` and its kin.
+        What variables become after each call, as pairs or by `K.update` and its kin; also what
+        `Optimizer.get_updates` returns.
     **kwargs
         None: in TensorFlow they are options of a session.
 
@@ -257,28 +260,37 @@ def gradients(loss: Any, variables: Any) -> list[Any]:
             "K.gradients was called in a pass that does not go back, such as predict or evaluate: "
             "nothing is recorded there. Use K.function with expressions of model.input."
         )
+    if not isinstance(loss, Deferred):
+        return [g if known else None for g, known in _gradient_tensors(loss, variables)]
     reached = {id(node) for node in order([loss])} | {id(leaf) for leaf in history([loss])[1]}
     found = [v for v in variables if id(v) in reached]
-    if isinstance(loss, Deferred):
-        parts = iter(Deferred(_gradients, (loss, found), {}, "gradients").parts(len(found)))
-    else:
-        parts = iter(_gradients(loss, found))
+    parts = iter(Deferred(_gradients, (loss, found), {}, "gradients").parts(len(found)))
     return [next(parts) if id(v) in reached else None for v in variables]
 
 
+def _gradient_tensors(loss: Any, variables: list[Any]) -> list[tuple[Tensor, bool]]:
+    """Compute gradients on the tape, and say for each whether there is any."""
+    found = backpropagate([(loss, np.ones_like(loss.value))], variables)
+    tensors = []
+    for index, (gradient, variable) in enumerate(zip(found, variables, strict=True)):
+        value = np.zeros_like(variable.value) if gradient is None else gradient
+        tensors.append((Tensor(value, _GradientOp(index), (loss, variables)), gradient is not None))
+    return tensors
+
+
 def _gradients(loss: Any, variables: list[Any]) -> list[Any]:
-    """Compute gradients on the tape."""
+    """Compute the gradients that are deferred."""
     if not records() or not isinstance(loss, TensorLike):  # only the shapes are asked for
         return [np.zeros_like(value_of(variable)) for variable in variables]
-    found = backpropagate([(loss, np.ones_like(loss.value))], variables)
-    return [
-        Tensor(
-            np.zeros_like(variable.value) if gradient is None else gradient,
-            _GradientOp(index),
-            (loss, variables),
-        )
-        for index, (gradient, variable) in enumerate(zip(found, variables, strict=True))
-    ]
+    found = _gradient_tensors(loss, variables)
+    for variable, (_, known) in zip(variables, found, strict=True):
+        if not known:
+            name = getattr(variable, "name", "a tensor")
+            raise ValueError(
+                f"The gradient by {name!r} does not exist: between it and the loss there are "
+                "functions without one, such as K.argmax, K.round or K.stop_gradient."
+            )
+    return [gradient for gradient, _ in found]
 
 
 class _GradientOp:
@@ -314,21 +326,30 @@ def _as_list(x: Any) -> list[Any]:
 
 def _checked_inputs(inputs: Any) -> list[Any]:
     if not isinstance(inputs, (list, tuple)):
-        raise TypeError(f"The inputs of K.function are given as a list, got {inputs!r}.")
+        raise TypeError(
+            f"The inputs of K.function are given as a list, got {type(inputs).__name__}."
+        )
     for x in inputs:
         if not isinstance(x, (Deferred, Tensor, int)):
             raise TypeError(
                 f"An input of K.function must be a placeholder, the input of a model or another "
-                f"expression; got {x!r}."
+                f"expression; got {type(x).__name__}. Values are given when it is called."
             )
     return list(inputs)
 
 
-def _checked_update(update: Any) -> tuple[Variable, Any]:
-    if isinstance(update, (tuple, list, Update)) and len(update) == 2:
+def _is_pair(update: Any) -> bool:
+    return (
+        isinstance(update, (tuple, list)) and len(update) == 2 and isinstance(update[0], Variable)
+    )
+
+
+def _as_change(update: Any) -> Change:
+    if isinstance(update, Change):
+        return update
+    if _is_pair(update):
         variable, new = update
-        if isinstance(variable, Variable):
-            return variable, new
+        return Change([new], lambda values: variable.assign(values[0]))
     raise TypeError(
         "An update of K.function is a pair (variable, new value), or what K.update returns for a "
         f"value that depends on an input; got {update!r}. K.update of a known value acts at once."

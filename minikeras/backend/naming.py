@@ -22,3 +22,27 @@ def get_uid(prefix: str = "") -> int:
 def reset_uids() -> None:
     """Start the numbers of automatic names again at 1."""
     _counts.clear()
+
+
+class name_scope:
+    """A ``with`` block that Keras 2 puts names of a graph into; there is none here.
+
+    Parameters
+    ----------
+    name : str
+
+    Examples
+    --------
+    >>> with name_scope("attention"):
+    ...     1 + 1
+    2
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __enter__(self) -> str:
+        return self.name
+
+    def __exit__(self, *exc_info: object) -> None:
+        """Leave all as it is."""

@@ -142,6 +142,11 @@ class TensorLike:
         """Return `shape`."""
         return self.shape
 
+    @property
+    def _keras_shape(self) -> tuple[int, ...]:
+        """The shape, by the name that layers of Keras 2 look for."""
+        return self.shape
+
     def __len__(self) -> int:
         if not self.shape or self.shape[0] is None:
             raise TypeError(f"{self!r} has no length: its first axis is unknown, or it has none.")

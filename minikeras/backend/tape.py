@@ -68,7 +68,17 @@ class Tensor(TensorLike):
     ([1.0, 4.0, 9.0], [2.0, 4.0, 6.0])
     """
 
-    __slots__ = ("args", "kept", "kwargs", "mask", "number", "op", "value", "values")
+    __slots__ = (
+        "_uses_learning_phase",  # layers of Keras 2 set it; it has no meaning here
+        "args",
+        "kept",
+        "kwargs",
+        "mask",
+        "number",
+        "op",
+        "value",
+        "values",
+    )
 
     __hash__ = object.__hash__
 
@@ -486,7 +496,7 @@ def _accumulate(
 
 def hand_over(
     seeds: Iterable[tuple[Any, np.ndarray]], inputs: Sequence[Tensor], ctx: Any
-) -> list[np.ndarray]:
+) -> list[Any]:
     """Go back from some tensors in a pass: to its variables, and to what it was given.
 
     Parameters
@@ -499,8 +509,8 @@ def hand_over(
 
     Returns
     -------
-    list of ndarray
-        The gradients of the inputs, zero for what had no influence. They may be overwritten.
+    list of ndarray or None
+        The gradients of the inputs, which may be overwritten; None for what had no influence.
     """
     seeds = list(seeds)
     nodes, leaves = history([tensor for tensor, _ in seeds])
@@ -510,12 +520,10 @@ def hand_over(
     for variable, gradient in zip(variables, found, strict=False):
         if gradient is not None:
             ctx.add_gradient(variable, gradient)
-    gradients = zip(inputs, found[len(variables) :], strict=True)
-    return [_own(gradient, x.value) for x, gradient in gradients]
+    of_inputs = found[len(variables) :]
+    return [g if g is None or g.flags.writeable else g.copy() for g in of_inputs]
 
 
-def _own(gradient: np.ndarray | None, x: np.ndarray) -> np.ndarray:
-    """Return a gradient that may be overwritten."""
-    if gradient is None:
-        return np.zeros(x.shape, x.dtype)
-    return gradient if gradient.flags.writeable else gradient.copy()
+def or_zeros(gradient: np.ndarray | None, x: Tensor) -> np.ndarray:
+    """Return a gradient of `x`, zeros for None."""
+    return np.zeros(x.shape, x.dtype) if gradient is None else gradient

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -34,6 +35,21 @@ class Update(NamedTuple):
 
     def __repr__(self) -> str:
         return f"<Update of '{self.variable.name}'>"
+
+
+class Change(NamedTuple):
+    """Something that a `K.function` brings about after it has computed.
+
+    Parameters
+    ----------
+    expressions : list
+        What it needs to know.
+    apply : callable
+        Called with a list of their values.
+    """
+
+    expressions: list[Any]
+    apply: Callable[[list[np.ndarray]], None]
 
 
 def update(x: Variable, new_x: Any) -> Variable | Update:

@@ -119,6 +119,7 @@ class Layer(HasWeights, HasPenalties, Connected):
     stateful = False
     activity_regularizer: Any = None
 
+    _shape_advice = "define compute_output_shape(self, input_shape)."
     _by_hand = "forward"  # the method that `call` is an alternative to
     _taped = False  # whether `call` is the newer one of the two
     _fuses = True  # see `fused_activation`
@@ -441,7 +442,13 @@ class Layer(HasWeights, HasPenalties, Connected):
                 if self._initial_weights is not None:
                     self.set_weights(self._initial_weights)
                     self._initial_weights = None
-            output_shape = as_shape(self.compute_output_shape(shape))
+            found = self.compute_output_shape(shape)
+            if not isinstance(found, (tuple, list)):
+                raise TypeError(
+                    f"{self._described()}: compute_output_shape must return a tuple, it returned "
+                    f"{found!r}."
+                )
+            output_shape = as_shape(found)
             if contained and type(output_shape) is list:
                 raise ValueError(
                     f"{self._described()} has {len(output_shape)} outputs, of shapes "
@@ -500,7 +507,7 @@ class Layer(HasWeights, HasPenalties, Connected):
         """Return the layers among the attributes of a layer that calls them itself."""
         if not self._taped:
             return []
-        return list(_layers_in(vars(self)))
+        return list(layers_in(vars(self)))
 
     @property
     def batch_input_shape(self) -> Shape:
@@ -561,11 +568,25 @@ def _holds_tensors(inputs: Any, several: bool) -> bool:
     return isinstance(inputs, TensorLike)
 
 
-def _layers_in(value: Any) -> Iterator[Layer]:
+def layers_in(value: Any) -> Iterator[Layer]:
     """Find the layers in dicts and lists, nested ones too."""
     if isinstance(value, Layer):
         yield value
     elif isinstance(value, (dict, list, tuple)):
         # A copy: another thread may set an attribute meanwhile.
         for entry in list(value.values() if isinstance(value, dict) else value):
-            yield from _layers_in(entry)
+            yield from layers_in(entry)
+
+
+def classes_in(layer: Layer) -> dict[str, type]:
+    """Return the classes of a layer and of those in it, by name, to make a copy of it."""
+    found: dict[str, type] = {}
+    seen: set[int] = set()
+    waiting = [layer]
+    while waiting:
+        one = waiting.pop()
+        if id(one) not in seen:
+            seen.add(id(one))
+            found[type(one).__name__] = type(one)
+            waiting += layers_in(vars(one))
+    return found

@@ -21,7 +21,7 @@ from minikeras.backend.deferred import LARGE_SIZES, SIZES, Deferred, Placeholder
 from minikeras.backend.operators import TensorLike
 from minikeras.backend.running import current, fixed_phase, inside, records
 from minikeras.backend.shaping import reshape
-from minikeras.backend.tape import Tensor, hand_over, value_of
+from minikeras.backend.tape import Tensor, hand_over, or_zeros, value_of
 from minikeras.engine.outputs import as_list, as_shape
 from minikeras.regularizers import penalty
 from minikeras.utils.registry import has_arg
@@ -53,7 +53,7 @@ def backward(layer: Any, dy: Any, residual: Any, ctx: Context) -> np.ndarray | N
     seeds += [(loss, np.ones_like(value_of(loss))) for loss in losses]
     seeds = [(tensor, seed) for tensor, seed in seeds if isinstance(tensor, TensorLike)]
     found = hand_over(seeds, [inner] if ctx.needs_input_gradient else [], ctx)
-    return found[0] if found else None
+    return or_zeros(found[0], inner) if found else None
 
 
 def arrays_of(outputs: Any, layer: Any) -> Any:
@@ -89,14 +89,14 @@ def infer_output_shape(layer: Any, input_shape: Any) -> Any:
     if key not in known:
         if len(known) > 16:
             known.clear()
-        result = _infer(layer, shape, "Define compute_output_shape(self, input_shape).")
+        result = _infer(layer, shape, layer._shape_advice)
         known[key] = result.shape if isinstance(result, Deferred) else [r.shape for r in result]
     return known[key]
 
 
 def build_parts(layer: Any, input_shape: Any) -> None:
     """Have the layers that a `call` uses built, by calling it on arrays of ones."""
-    advice = "Build the layers that it calls in build(self, ...)."
+    advice = "build the layers that it calls in build(self, input_shape)."
     for training in (False, True):
         _infer(layer, as_shape(input_shape), advice, training)
 
@@ -123,8 +123,9 @@ def _infer(layer: Any, shape: Any, advice: str, training: bool = False) -> Any:
         several = isinstance(examples[0], (list, tuple))
         return result.parts(len(examples[0])) if several else result
     raise ValueError(
-        f"{layer._described()} can't be called on arrays of ones of shape {shape}, which tells the "
-        f"shape of its output ({type(failure).__name__}: {failure}). {advice}"
+        f"{layer._described()}: call failed with {type(failure).__name__}: {failure}. (It was "
+        f"called on arrays of ones for the shape {shape}, to see what comes out. If only these are "
+        f"the matter: {advice})"
     ) from failure
 
 

@@ -9,10 +9,18 @@ import numpy as np
 
 from minikeras.backend.operators import TensorLike
 from minikeras.backend.running import inside
-from minikeras.backend.tape import Tensor, hand_over, value_of
+from minikeras.backend.tape import Tensor, hand_over, or_zeros, value_of
 from minikeras.engine import Context, taped
 from minikeras.engine.input_spec import Shape
 from minikeras.layers.cell import Cell, States
+
+
+def _outline(result: Any) -> str:
+    """Describe what a call has returned without its numbers."""
+    if isinstance(result, (list, tuple)):
+        return f"({', '.join(map(_outline, result))})"
+    shape = getattr(result, "shape", None)
+    return repr(result) if shape is None else f"an array of shape {shape}"
 
 
 class CellInK(Cell):
@@ -83,7 +91,8 @@ class CellInK(Cell):
                 return y, new
         raise ValueError(
             f"{self.layer._described()}: call(inputs, states) must return the output and a list of "
-            f"the new states, of the shapes {[state.shape for state in states]}; got {result!r}."
+            f"the new states, of the shapes {[state.shape for state in states]}; got "
+            f"{_outline(result)}."
         )
 
     def step_backward(
@@ -94,7 +103,7 @@ class CellInK(Cell):
         seeds = list(zip(outputs, [dy, *dstates], strict=True))
         seeds += [(loss, np.ones_like(value_of(loss))) for loss in losses]
         seeds = [(tensor, seed) for tensor, seed in seeds if isinstance(tensor, TensorLike)]
-        dx, *dstates = hand_over(seeds, inputs, ctx)
+        dx, *dstates = map(or_zeros, hand_over(seeds, inputs, ctx), inputs)
         return dx, dstates
 
     @property  # type: ignore[misc]

@@ -52,6 +52,8 @@ class Lambda(Layer):
     ((2, 6), (None, 6))
     """
 
+    _shape_advice = "give the layer an output_shape=(...)."
+
     def __init__(
         self,
         function: Callable[..., Any],

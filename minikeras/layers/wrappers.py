@@ -11,10 +11,12 @@ from minikeras.backend import Variable
 from minikeras.backend.operators import TensorLike
 from minikeras.backend.running import current
 from minikeras.engine import Context, InputSpec, Layer
+from minikeras.engine.base_layer import classes_in
 from minikeras.engine.input_spec import Shape
 from minikeras.engine.outputs import as_list, as_shape
 from minikeras.engine.weights import unique
 from minikeras.layers.rnn import own_copies, refuse_constants, split_states
+from minikeras.utils.registry import CustomObjectScope
 
 __all__ = ["Bidirectional", "TimeDistributed", "Wrapper"]
 
@@ -91,9 +93,13 @@ class Wrapper(Layer):
                 layer.ensure_built(self._inner_shape(shape))
         return super().ensure_built(input_shape, record)
 
-    def build(self, input_shape: Shape) -> None:
-        """Build the inner layers. Their weights are named after the wrapper."""
-        for layer in self.inner_layers:
+    def build(self, input_shape: Shape | None = None) -> None:
+        """Build the inner layers. Their weights are named after the wrapper.
+
+        A subclass that has built them may leave out the shape.
+        """
+        for layer in self.inner_layers if input_shape is not None else ():
+            assert input_shape is not None
             was_built = layer.built
             layer.ensure_built(self._inner_shape(input_shape))
             if not was_built:
@@ -528,7 +534,8 @@ def _directed(layer: Layer, direction: str) -> Layer:
     config["name"] = f"{direction}_{layer.name}"
     if direction == "backward":
         config["go_backwards"] = not config["go_backwards"]
-    return type(layer).from_config(config)
+    with CustomObjectScope(classes_in(layer)):  # its cell may be of the user's own
+        return type(layer).from_config(config)
 
 
 def _merge(mode: str, first: np.ndarray, second: np.ndarray, empty: Empty) -> np.ndarray:

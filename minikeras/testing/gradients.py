@@ -15,6 +15,7 @@ from minikeras.backend.random_functions import restart_seeds
 from minikeras.backend.tape import Tensor, backpropagate, value_of
 from minikeras.backend.variables import Variable
 from minikeras.engine import Context, Layer
+from minikeras.engine.base_layer import layers_in
 from minikeras.engine.outputs import as_list
 from minikeras.layers import Activation
 from minikeras.models import Sequential
@@ -470,13 +471,16 @@ def _in_float64(layer: Any) -> Any:
     return layer
 
 
-def _all_layers(layer: Layer) -> Iterator[Layer]:
-    """Walk a layer and those it holds."""
-    yield layer
-    for value in vars(layer).values():
-        for part in value if isinstance(value, (list, tuple)) else (value,):
-            if isinstance(part, Layer):
-                yield from _all_layers(part)
+def _all_layers(layer: Layer) -> list[Layer]:
+    """Return a layer and those that it holds, and they hold."""
+    found: dict[int, Layer] = {}
+    waiting = [layer]
+    while waiting:
+        one = waiting.pop()
+        if id(one) not in found:
+            found[id(one)] = one
+            waiting += layers_in(vars(one))
+    return list(found.values())
 
 
 def _shape_for(layer: Layer, input_shape: Sequence[int] | None) -> tuple[int, ...]:

@@ -16,6 +16,7 @@ from minikeras.backend.store import WeightStore
 from minikeras.backend.tape import Tensor, value_of
 from minikeras.backend.variables import Variable
 from minikeras.engine import Context, Workspace
+from minikeras.loss_in_k import InTermsOfK
 from minikeras.ops.blas import one_thread
 from minikeras.optimizer_base import Optimizer, OptimizerState
 from minikeras.training.weighting import coefficients
@@ -158,7 +159,7 @@ class Step:
         with one_thread():
             y_pred, _ = self.model.propagate(x, ctx)
             with inside(ctx):
-                own = isinstance(self.loss, losses.InTermsOfK)
+                own = isinstance(self.loss, InTermsOfK)
                 feeds = [lambda: self._feeds(x)] if own else []
                 score = np.asarray(self.loss.forward(y, y_pred, *feeds))
             loss, _ = self._loss(score, y_pred, weights, ctx)
@@ -178,7 +179,7 @@ class Step:
         The latter is a function of what each score counts for. It gives the gradient of the
         prediction or, with a fused derivative, that before the last activation.
         """
-        if isinstance(self.loss, losses.InTermsOfK):
+        if isinstance(self.loss, InTermsOfK):
             score, kept = self.loss.record(y, y_pred, ctx, lambda: self._feeds(x))
             return score, lambda share: self.loss.pull(share, kept, ctx)
         out = ctx.empty(y_pred.shape, y_pred.dtype)
@@ -267,7 +268,11 @@ def _apart(metric: Callable) -> Callable:
 
     def measured(y_true: np.ndarray, y_pred: np.ndarray) -> Any:
         with inside(apart):
-            return metric(y_true, y_pred.copy())
+            result = metric(y_true, y_pred.copy())
+        if result is None:
+            name = getattr(metric, "__name__", type(metric).__name__)
+            raise TypeError(f"The metric {name} returned None: is a return missing?")
+        return result
 
     return measured
 

@@ -343,9 +343,13 @@ def test_none_where_there_is_no_way():
     assert [float(g) for g in function([x], found[1:])([3.0])] == [1.0, 3.0]
 
 
-def test_zero_where_the_way_has_no_derivative():
+def test_none_where_the_way_has_no_derivative():
     w = K.variable([1.0, 2.0])
-    assert gradients(K.sum(K.stop_gradient(w)), w)[0].value.tolist() == [0.0, 0.0]
+    assert gradients(K.sum(K.stop_gradient(w)), w) == [None]
+    x = placeholder((None, 2))
+    run = function([x], gradients(K.sum(K.cast(K.argmax(x), "float32")), [x]))
+    with pytest.raises(ValueError, match=r"gradient by 'placeholder.*does not exist.*K\.argmax"):
+        run([np.ones((3, 2))])
 
 
 @pytest.mark.parametrize(

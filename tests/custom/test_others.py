@@ -363,3 +363,30 @@ def test_a_regularizer_that_uses_operators_in_place():
 def test_the_gradient_check_where_a_bias_has_no_effect():
     layer = Dense(2, activation=lambda x: K.softmax(x, axis=1))
     check_in_float64(layer, input_shape=(2, 3, 4))
+
+
+# --- a training loop by hand ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "rmsprop"])
+def test_a_training_function_of_ones_own(optimizer):
+    """`get_updates`, as agents that learn by reinforcement use it; the same as train_on_batch."""
+    x, y = data((4,))
+    own, usual = (Sequential([Dense(3, activation="tanh", input_dim=4), Dense(2)]) for _ in "ab")
+    usual.set_weights(own.get_weights())
+    usual.compile(optimizer, "mse")
+    y = np.random.RandomState(0).standard_normal((len(x), 2)).astype("float32")
+    targets = K.placeholder((None, 2))
+    loss = K.mean(K.square(own.output - targets))
+    updates = keras.optimizers.get(optimizer).get_updates(params=own.trainable_weights, loss=loss)
+    step = K.function([own.input, targets], [loss], updates=updates)
+    for _ in range(4):
+        assert step([x, y])[0] == pytest.approx(usual.train_on_batch(x, y), rel=1e-5)
+    for a, b in zip(own.get_weights(), usual.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+
+
+def test_a_training_function_of_what_the_loss_does_not_depend_on():
+    w = K.variable([1.0], name="w")
+    with pytest.raises(ValueError, match="does not depend on other"):
+        keras.optimizers.SGD().get_updates(K.sum(w), [w, K.variable([1.0], name="other")])

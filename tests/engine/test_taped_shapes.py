@@ -115,7 +115,7 @@ def test_inferred_shapes_of_several_outputs():
 
 def test_a_shape_that_cannot_be_inferred():
     layer = held(lambda x: K.dot(x, np.ones((7, 2))), name="product")
-    with pytest.raises(ValueError, match=r"'product'.* \(None, 3\).*Define compute_output_shape"):
+    with pytest.raises(ValueError, match=r"'product'.* \(None, 3\).*define compute_output_shape"):
         layer.compute_output_shape((None, 3))
 
 
