@@ -16,7 +16,13 @@ from minikeras.backend.context import Context
 from minikeras.backend.nn import as_floats
 from minikeras.backend.operators import TensorLike
 from minikeras.backend.running import inside
-from minikeras.backend.tape import Tensor, backpropagate, differentiable, value_of
+from minikeras.backend.tape import (
+    Tensor,
+    backpropagate,
+    differentiable,
+    value_of,
+    warn_of_variables,
+)
 from minikeras.ops import activation as ops
 from minikeras.utils.registry import Registry
 
@@ -376,7 +382,11 @@ class _InTermsOfK:
     def forward(self, x: np.ndarray) -> Any:
         """Compute the function, of a tensor so that nothing is changed in place."""
         with inside(_NO_PASS):
-            return value_of(self.function(Tensor(x)))
+            y = value_of(self.function(Tensor(x)))
+        if y is None:
+            name = getattr(self.function, "__name__", repr(self.function))
+            raise TypeError(f"The activation function {name} returned None: is a return missing?")
+        return y
 
     def backward(self, dy: np.ndarray, x: np.ndarray) -> np.ndarray:
         """Compute the function again, on the tape, and go back."""
@@ -391,6 +401,7 @@ class _InTermsOfK:
                 "functions of K or operators, or give its derivative with "
                 "minikeras.activations.with_gradient(forward, backward)."
             )
+        warn_of_variables(y, f"The activation function {getattr(self.function, '__name__', '')}")
         (dx,) = backpropagate([(y, dy)], [inner])
         return np.zeros_like(x) if dx is None else dx
 

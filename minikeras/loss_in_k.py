@@ -73,6 +73,11 @@ class InTermsOfK:
         inner = Tensor(y_pred)
         with inside(ctx):
             scores = self._scores(np.asarray(y_true), inner, feeds)
+        if scores is None or callable(scores):
+            advice = "Call it to get one: loss=make_loss(...)" if scores else "Is a return missing?"
+            raise TypeError(
+                f"The loss {self.__name__} returned {type(scores).__name__}, not values. {advice}"
+            )
         if not isinstance(scores, Tensor):
             raise TypeError(
                 f"The loss {self.__name__} returned {type(scores).__name__}, which does not depend "

@@ -27,12 +27,28 @@ from minikeras.loss_in_k import InTermsOfK
 from minikeras.ops import loss as ops
 from minikeras.utils.registry import Registry
 
+_KNOWN_BY_TARGET = (
+    "mean_squared_error",
+    "mean_absolute_error",
+    "logcosh",
+    "cosine_proximity",
+    "categorical_crossentropy",
+    "binary_crossentropy",
+)
+
 
 def _on_tape(loss: Callable[..., Any]) -> Callable[..., Any]:
     """Let a loss of this module be a part of a loss in terms of `K`."""
     name = loss.__name__
+
+    def by_target(dy: Any, y: Any, y_true: Any, y_pred: Any) -> Any:
+        found = _BY_TARGET[FUNCTIONS[name]](dy, *_arrays(y_true, y_pred))
+        return found.reshape(np.shape(y_true))
+
+    is_sparse = name == "sparse_categorical_crossentropy"
+    known = name in _KNOWN_BY_TARGET
     return differentiable(
-        missing("y_true", name),
+        by_target if known else None if is_sparse else missing("y_true", name),
         lambda dy, y, y_true, y_pred: _PAIRS[FUNCTIONS[name]].backward(dy, y_true, y_pred),
     )(loss)
 
@@ -324,7 +340,33 @@ _BACKWARD: dict[Callable, Callable[..., np.ndarray]] = {
     poisson: ops.poisson_backward,
     cosine_proximity: ops.cosine_proximity_backward,
 }
-_PAIRS = {f: LossPair(f, _bind(op)) for f, op in _BACKWARD.items()}
+
+
+def _minus(loss: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the derivative by `y_true` of a loss of the difference."""
+    return lambda dy, t, p: -_PAIRS[loss].backward(dy, t, p)
+
+
+def _crossentropy_by_target(dy: Any, t: Any, p: Any) -> Any:
+    q = np.clip(p / p.sum(axis=-1, keepdims=True), epsilon(), 1 - epsilon())
+    return -dy[..., np.newaxis] * np.log(q)
+
+
+def _binary_crossentropy_by_target(dy: Any, t: Any, p: Any) -> Any:
+    q = np.clip(p, epsilon(), 1 - epsilon())
+    return dy[..., np.newaxis] * (np.log(1 - q) - np.log(q)) / p.shape[-1]
+
+
+# The derivatives by the targets, for losses between two things that a network makes.
+_BY_TARGET: dict[Callable, Callable[..., Any]] = {
+    mean_squared_error: _minus(mean_squared_error),
+    mean_absolute_error: _minus(mean_absolute_error),
+    logcosh: _minus(logcosh),
+    cosine_proximity: lambda dy, t, p: _PAIRS[cosine_proximity].backward(dy, p, t),
+    categorical_crossentropy: _crossentropy_by_target,
+    binary_crossentropy: _binary_crossentropy_by_target,
+}
+_PAIRS: dict[Callable, LossPair] = {f: LossPair(f, _bind(op)) for f, op in _BACKWARD.items()}
 
 _FUSED: dict[tuple[Callable, Callable], Callable[..., np.ndarray]] = {
     (categorical_crossentropy, activations.softmax): ops.softmax_crossentropy_backward,

@@ -167,6 +167,15 @@ class Optimizer:
     decay = Hyperparameter()
     iterations = Hyperparameter(whole=True)
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "get_updates" in vars(cls):
+            raise TypeError(
+                f"{cls.__name__} defines get_updates, which is not how an optimizer is written "
+                "here: define update(self, value, gradient, *slots, scratch, *constants). See "
+                "help(minikeras.optimizers.Optimizer)."
+            )
+
     def __new__(cls: type[_T], *args: Any, **kwargs: Any) -> _T:
         """Refuse a learning rate that is given twice, by its two names."""
         if "learning_rate" in kwargs:

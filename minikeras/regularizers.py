@@ -15,7 +15,13 @@ import numpy as np
 from minikeras.backend.context import Context
 from minikeras.backend.operators import TensorLike
 from minikeras.backend.running import inside
-from minikeras.backend.tape import Tensor, backpropagate, differentiable, value_of
+from minikeras.backend.tape import (
+    Tensor,
+    backpropagate,
+    differentiable,
+    value_of,
+    warn_of_variables,
+)
 from minikeras.utils.registry import Registry
 
 # Large arrays are worked on in pieces of this many entries, which stay in the processor's cache.
@@ -278,7 +284,14 @@ class FunctionRegularizer(Regularizer):
         """Return the penalty on `x`."""
         if isinstance(x, TensorLike):
             return self.function(x)
-        return value_of(self.function(Tensor(x)))  # so that nothing is changed in place
+        value = value_of(self.function(Tensor(x)))  # a tensor: nothing is changed in place
+        if value is None or np.size(value) != 1:
+            found = "None" if value is None else f"an array of shape {np.shape(value)}"
+            raise ValueError(
+                f"The regularizer {self.__name__} must return a single number, got {found}. Sum "
+                "it up with K.sum."
+            )
+        return float(value)
 
     def add_gradient(self, x: np.ndarray, gradient: np.ndarray) -> None:
         """Add the derivative of the penalty."""
@@ -308,6 +321,7 @@ def _add_gradient(function: Callable[[Any], Any], x: np.ndarray, gradient: np.nd
             f"The regularizer {name} must return a single number, got an array of shape "
             f"{value.shape}. Sum it up with K.sum."
         )
+    warn_of_variables(value, f"The regularizer {name}")
     (found,) = backpropagate([(value, np.ones_like(value.value))], [inner])
     if found is not None:
         gradient += found

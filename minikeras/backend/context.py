@@ -234,6 +234,10 @@ class Context:
         """Return whether anybody wants the gradient of `variable`."""
         return variable in self._gradients
 
+    def want_also(self, gradients: Mapping[Variable, np.ndarray]) -> None:
+        """Want the gradients of further variables, which go to the given arrays."""
+        self._gradients = {**self._gradients, **gradients}
+
     def gradient(self, variable: Variable) -> np.ndarray | None:
         """Return the array into which to write the gradient of `variable`, None if unwanted.
 

@@ -82,7 +82,7 @@ class Deferred(TensorLike):
     def examples(self) -> list[Any]:
         """What the expression gives for arrays of ones of two different sizes."""
         if self._examples is None:
-            for node in order([self]):
+            for node in order([self], finished=_has_examples):
                 if isinstance(node, Deferred) and node._examples is None:
                     node._examples = [_example(node, k) for k in range(len(SIZES))]
         assert self._examples is not None
@@ -275,7 +275,15 @@ def learning_phase() -> Any:
     return LEARNING_PHASE if fixed is None else fixed
 
 
-def order(outputs: Sequence[Any], known: Any = ()) -> list[Any]:
+def _has_examples(node: Any) -> bool:
+    return isinstance(node, Deferred) and node._examples is not None
+
+
+def order(
+    outputs: Sequence[Any],
+    known: Any = (),
+    finished: Callable[[Any], bool] | None = None,
+) -> list[Any]:
     """Return what is to be computed for `outputs`, each after what it needs.
 
     Parameters
@@ -283,6 +291,8 @@ def order(outputs: Sequence[Any], known: Any = ()) -> list[Any]:
     outputs : list of TensorLike or other things
     known : container of int
         Ids of what need not be computed.
+    finished : callable, optional
+        Says of a node whether it need not be computed.
     """
     found: dict[int, Any] = {}
     open_: set[int] = set()
@@ -296,7 +306,7 @@ def order(outputs: Sequence[Any], known: Any = ()) -> list[Any]:
         elif isinstance(item, (Deferred, Tensor)) and id(item) not in open_:
             open_.add(id(item))
             stack.append((item, True))
-            if id(item) not in known:
+            if id(item) not in known and not (finished and finished(item)):
                 kwargs = item.kwargs or {}
                 stack.extend((part, False) for part in (*item.args, *kwargs.values()))
     return list(found.values())
@@ -325,6 +335,7 @@ def _example(node: Deferred, which: int) -> Any:
     random._generator = new_generator(0)  # not from np.random: a shape must not change a run
     ctx = Context(random=random, records=False)
     ctx.frozen = True
+    ctx.memo["example"] = True
     with inside(ctx), np.errstate(all="ignore"):
         result = call(*args, **kwargs)
         # A deferred result is made of what a step function found around it.

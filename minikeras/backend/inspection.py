@@ -101,8 +101,8 @@ def count_params(x: Any) -> int:
 def is_tensor(x: Any) -> bool:
     """Return whether `x` is a tensor or a variable.
 
-    A plain array is none. But while a layer or a loss computes, tensors that nobody will
-    differentiate by are plain arrays, as in `predict`: there an array counts as one.
+    A plain array is none. But while a layer or a loss computes, what is a tensor in Keras may be a
+    plain array, such as the targets of a loss: there an array counts as one.
 
     Examples
     --------

@@ -62,6 +62,14 @@ def _method(name: str) -> Callable[..., Any]:
     return method
 
 
+class StaticShape(tuple[int, ...]):
+    """A shape with TensorFlow's method `as_list`, which layers written for Keras 2 use."""
+
+    def as_list(self) -> list[int]:
+        """Return the sizes as a list."""
+        return list(self)
+
+
 class TensorLike:
     """A value on the tape or a `Variable`: what `K` functions differentiate by.
 
@@ -138,9 +146,9 @@ class TensorLike:
         """How many numbers the value holds."""
         return np.size(self.value)
 
-    def get_shape(self) -> tuple[int, ...]:
-        """Return `shape`."""
-        return self.shape
+    def get_shape(self) -> StaticShape:
+        """Return `shape`, with a method `as_list`."""
+        return StaticShape(self.shape)
 
     @property
     def _keras_shape(self) -> tuple[int, ...]:

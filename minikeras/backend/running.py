@@ -15,7 +15,7 @@ from minikeras.backend.random import RandomSource
 
 
 class _Running(_thread._local):
-    """The pass of each thread; see `minikeras.engine.Context` for what it knows."""
+    """The pass of each thread; see `minikeras.backend.context` for what it knows."""
 
     ctx: Any = None
 

@@ -118,6 +118,11 @@ class Tensor(TensorLike):
         return int(self.value)
 
     def __bool__(self) -> bool:
+        if np.size(self.value) != 1:
+            raise TypeError(
+                f"A condition on a tensor of shape {self.shape} has no single answer: use "
+                "K.switch(condition, then, otherwise), or reduce it with K.any or K.all."
+            )
         return bool(self.value)
 
     def __repr__(self) -> str:
@@ -150,6 +155,7 @@ class Op:
         self.one_type = one_type
         self.name = function.__name__
         self.call: Callable[..., Any] = function
+        self._signature: Any = None
 
     def __reduce__(self) -> Any:
         return _op_of, (self.call,)  # by the name of the function
@@ -192,9 +198,11 @@ class Op:
         self, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Move arguments given by name to their place, so that tensors are found there."""
-        import inspect
+        if self._signature is None:
+            import inspect
 
-        bound = inspect.signature(self.function).bind(*args, **kwargs)
+            self._signature = inspect.signature(self.function)
+        bound = self._signature.bind(*args, **kwargs)
         bound.apply_defaults()
         return bound.args, bound.kwargs
 
@@ -522,6 +530,19 @@ def hand_over(
             ctx.add_gradient(variable, gradient)
     of_inputs = found[len(variables) :]
     return [g if g is None or g.flags.writeable else g.copy() for g in of_inputs]
+
+
+def warn_of_variables(y: Tensor, what: str) -> None:
+    """Warn of variables whose gradient would get lost, once for each place in the code."""
+    names = [leaf.name for leaf in history([y])[1] if isinstance(leaf, Variable)]
+    if names:
+        import warnings
+
+        warnings.warn(
+            f"{what} uses {', '.join(names)}, which get no gradient there and are not trained by "
+            "it. Compute it in the `call` of a layer instead.",
+            stacklevel=2,
+        )
 
 
 def or_zeros(gradient: np.ndarray | None, x: Tensor) -> np.ndarray:

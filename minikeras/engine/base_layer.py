@@ -30,6 +30,7 @@ A layer written by hand defines both directions: `forward` computes, `backward` 
 from __future__ import annotations
 
 import _thread
+import copy
 import functools
 import warnings
 from collections.abc import Iterator, Sequence
@@ -384,7 +385,8 @@ class Layer(HasWeights, HasPenalties, Connected):
         with one_thread(inside=True):
             y, _ = self.propagate(x, ctx)
         ctx.finish()
-        return y
+        # What a call returns may be the memory of a weight or of the input.
+        return copy.deepcopy(y) if self._taped else y
 
     def _check_finite(self, arrays: Any, what: str) -> None:
         for array in as_list(arrays):

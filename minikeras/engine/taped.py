@@ -16,12 +16,13 @@ from typing import Any
 import numpy as np
 
 from minikeras.backend.context import Context
-from minikeras.backend.creation import cast
+from minikeras.backend.creation import cast, identity
 from minikeras.backend.deferred import LARGE_SIZES, SIZES, Deferred, Placeholder, of_layer
 from minikeras.backend.operators import TensorLike
 from minikeras.backend.running import current, fixed_phase, inside, records
 from minikeras.backend.shaping import reshape
 from minikeras.backend.tape import Tensor, hand_over, or_zeros, value_of
+from minikeras.backend.variables import Variable
 from minikeras.engine.outputs import as_list, as_shape
 from minikeras.regularizers import penalty
 from minikeras.utils.registry import has_arg
@@ -104,21 +105,26 @@ def build_parts(layer: Any, input_shape: Any) -> None:
 def _infer(layer: Any, shape: Any, advice: str, training: bool = False) -> Any:
     dtype = layer.input_dtype or layer.dtype
 
-    def run(x: Any) -> Any:
+    def run(x: Any, with_mask: bool) -> Any:
+        mask = np.ones(x.shape[:2], bool) if with_mask else None
         with inside(current().part(training=training)):
-            return arrays_of(layer.call(x, **call_arguments(layer, training, None)), layer)
+            return arrays_of(layer.call(x, **call_arguments(layer, training, mask)), layer)
 
-    for sizes in (SIZES, LARGE_SIZES):  # a window may be too large for the first
+    # A window may be too large for the first, and some layers need a mask.
+    masked = "mask" in _taken(type(layer).call) and not isinstance(shape, list) and len(shape) > 2
+    failure: Exception | None = None
+    trials = [(SIZES, False), (LARGE_SIZES, False), *([(SIZES, True)] if masked else [])]
+    for sizes, with_mask in trials:
 
         def held(one: Any, sizes: Any = sizes) -> Any:
             return Placeholder(tuple(one), dtype, layer.name, sizes)
 
         inputs = [held(one) for one in shape] if isinstance(shape, list) else held(shape)
-        result = Deferred(run, (inputs,), {}, layer.name)
+        result = Deferred(run, (inputs, with_mask), {}, layer.name)
         try:
             examples = result.examples
         except Exception as error:
-            failure = error
+            failure = failure or error
             continue
         several = isinstance(examples[0], (list, tuple))
         return result.parts(len(examples[0])) if several else result
@@ -181,6 +187,8 @@ def _inline(layer: Any, inputs: Any, training: Any, mask: Any, options: dict[str
     with inside(ctx):
         named = call_arguments(layer, ctx.training, mask)
         y = layer.call(inputs, **{**named, **options})
+        if any(y is x for x in as_list(inputs)):
+            y = identity(y)  # it gets a mask of its own
         add_own_losses(layer, y)
     if outer is None:
         ctx.finish()
@@ -263,6 +271,9 @@ def record_all(
     back : callable
         ``back(dy, residual, ctx)`` gives a list of the inputs' gradients.
     """
+    exchanged = {name: x for name, x in vars(layer).items() if type(x) is Tensor}
+    if exchanged:
+        inputs, run, back = _with_exchanged(layer, exchanged, inputs, run, back)
     ctx = current()
     outermost = ctx is None
     if ctx is None:
@@ -284,6 +295,43 @@ def record_all(
     values += [weight.value for weight in weights]
     node = Tensor(value, op, (*inputs, *weights), values, {}, residual)
     return _masked(op.pieces(node) if op.several else node, part.mask)
+
+
+def _with_exchanged(
+    layer: Any, exchanged: dict[str, Tensor], inputs: list[Any], run: Callable, back: Callable
+) -> tuple[list[Any], Callable[..., Any], Callable[..., Any]]:
+    """Let a layer by hand be called with tensors in the place of its weights.
+
+    That is how weight normalization is written: ``layer.kernel = g * v``, then ``layer.call(x)``.
+    For the layer they are variables; on the tape they are inputs.
+    """
+    count = len(inputs)
+    stand_ins = {name: Variable(x.value, name) for name, x in exchanged.items()}
+
+    def exchange(others: dict[str, Any]) -> None:
+        for name, other in others.items():
+            setattr(layer, name, other)
+
+    def run_so(arrays: list[Any], ctx: Context) -> tuple[Any, Any]:
+        exchange(stand_ins)
+        try:
+            return run(arrays[:count], ctx)
+        finally:
+            exchange(exchanged)
+
+    def back_so(dy: Any, residual: Any, ctx: Context) -> list[Any]:
+        before = {name: getattr(layer, name) for name in exchanged}
+        gradients = {v: np.empty(v.shape, v.dtype) for v in stand_ins.values()}
+        ctx.want_also(gradients)
+        exchange(stand_ins)
+        try:
+            found = back(dy, residual, ctx)
+            ctx.finish_gradients()
+        finally:
+            exchange(before)
+        return [*found, *gradients.values()]
+
+    return [*inputs, *exchanged.values()], run_so, back_so
 
 
 def _masked(y: Any, mask: Any) -> Any:

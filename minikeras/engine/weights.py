@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from minikeras import constraints, initializers, regularizers
-from minikeras.backend import Variable
+from minikeras.backend.running import current
+from minikeras.backend.variables import Variable
 from minikeras.utils.registry import has_arg
 
 
@@ -54,6 +55,12 @@ class HasWeights:
         Variable
             Its ``value`` is the array.
         """
+        ctx = current()
+        if ctx is not None and "example" not in ctx.memo:
+            raise RuntimeError(
+                f"{self._described()}: add_weight was called while the layer computes, so each "
+                "pass would make another weight. Make weights in build(self, input_shape)."
+            )
         dtype = np.dtype(dtype or self.dtype).name
         initializer = initializers.get("glorot_uniform" if initializer is None else initializer)
         full_name = f"{self.name}/{name or 'weight'}:0"

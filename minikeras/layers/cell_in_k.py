@@ -70,16 +70,17 @@ class CellInK(Cell):
         inputs = [Tensor(a) for a in (x, *states)]
         named = taped.call_arguments(self.layer, ctx.training, None)
         outer, ctx.losses = ctx.losses, []
+        frozen, ctx.frozen = ctx.frozen, ctx.frozen or not self.layer.trainable
         try:
             with inside(ctx):
                 y, new = self._checked(self.layer.call(inputs[0], inputs[1:], **named), states)
             losses = ctx.losses
         finally:
-            ctx.losses = outer
+            ctx.losses, ctx.frozen = outer, frozen
         ctx.loss += sum(float(value_of(loss)) for loss in losses)
         outputs = [y, *new]
         arrays = [np.asarray(value_of(output), x.dtype) for output in outputs]
-        return arrays[0], arrays[1:], (inputs, outputs, losses)
+        return arrays[0], arrays[1:], (inputs, outputs, losses) if ctx.records else None
 
     def _checked(self, result: Any, states: States) -> tuple[Any, Sequence[Any]]:
         """Return the output and the new states, if that is what the cell gave."""

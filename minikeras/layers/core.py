@@ -196,6 +196,13 @@ class Activation(Layer):
     def __init__(self, activation: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.activation = activations.get(activation)
+        # A function in terms of `K` may use weights, the phase and random numbers.
+        known = self.activation in activations.FUNCTIONS.values()
+        self._taped = type(self)._taped or not (known or hasattr(self.activation, "pair"))
+
+    def call(self, inputs: Any) -> Any:  # type: ignore[override]
+        """Apply the function on the tape."""
+        return self.activation(inputs)
 
     def forward(self, x: np.ndarray, ctx: Context) -> tuple[np.ndarray, Any]:
         """Apply the function."""
@@ -210,7 +217,7 @@ class Activation(Layer):
     @property
     def output_activation(self) -> Callable | None:
         """The layer's function."""
-        return None if self.activity_regularizer else self.activation
+        return None if self.activity_regularizer or self._taped else self.activation
 
     def backward_logits(self, dz: np.ndarray, residual: Any, ctx: Context) -> np.ndarray:
         """Return `dz`, which is the gradient by the layer's input."""

@@ -126,7 +126,9 @@ class RNN(Layer):
             steps, mask = steps[::-1], None if mask is None else mask[::-1]
         self._cell._new_sequence(ctx)
         states = self._initial_states(x, ctx)
+        frozen, ctx.frozen = ctx.frozen, ctx.frozen or not self.trainable
         y, states, residual = run(self._cell, steps, states, mask, ctx)
+        ctx.frozen = frozen
         if self.stateful:
             # Not before the whole pass has succeeded: a batch that fails leaves no trace. Copies,
             # since a layer above may overwrite what is its input, against the rules.
@@ -259,7 +261,8 @@ class RNN(Layer):
                     f"{len(self._states[0])} sequences, but got a batch of {len(x)}. Pass batches "
                     "of one size, or call reset_states() to start new sequences."
                 )
-            return [state.astype(x.dtype, copy=False) for state in self._states]
+            # Copies: the way back may need them after the new states have been kept.
+            return [state.astype(x.dtype) for state in self._states]
         shapes = self._cell.state_shapes(_step_shape(x.shape))
         states = [ctx.empty((len(x), *shape[1:]), x.dtype) for shape in shapes]
         for state in states:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -179,8 +179,9 @@ def _layer_problem(
         pairs = zip(as_list(upstream), as_list(y), strict=True)
         return sum(float(np.vdot(u, one)) for u, one in pairs) + ctx.loss
 
-    arrays = {w.name: w.value for w in gradients}
-    expected = {w.name: gradient for w, gradient in gradients.items()}
+    names = _names(gradients)
+    arrays = {name: w.value for name, w in zip(names, gradients, strict=True)}
+    expected = dict(zip(names, gradients.values(), strict=True))
     if floats:
         arrays["x"], expected["x"] = x, dx
     return Problem(function, arrays, expected)
@@ -355,9 +356,24 @@ def _model_problem(model: Sequential, data: Sequence[Any], seed: int) -> Problem
 
     run = _repeatable(model, loss, seed)
     run()
-    gradients = {w.name: step.store.gradients[w].copy() for w in step.trainable}
-    values = {w.name: w.value for w in step.trainable}
-    return Problem(run, values, gradients)
+    names = _names(step.trainable)
+    gradients = [step.store.gradients[w].copy() for w in step.trainable]
+    values = [w.value for w in step.trainable]
+    return Problem(
+        run, dict(zip(names, values, strict=True)), dict(zip(names, gradients, strict=True))
+    )
+
+
+def _names(weights: Iterable[Variable]) -> list[str]:
+    """Return the weights' names, with a number where one is used several times."""
+    found: dict[str, None] = {}
+    for weight in weights:
+        name, number = weight.name, 1
+        while name in found:
+            number += 1
+            name = f"{weight.name} ({number})"
+        found[name] = None
+    return list(found)
 
 
 def _loss_problem(loss: Any, data: Sequence[Any], random: np.random.RandomState) -> Problem:

@@ -158,7 +158,9 @@ class Step:
         ctx = Context(fixed_phase(False), workspace=workspace, records=False)
         with one_thread():
             y_pred, _ = self.model.propagate(x, ctx)
-            with inside(ctx):
+            part = ctx.part(mask=ctx.mask)
+            part.records = True  # a loss may use K.gradients
+            with inside(part):
                 own = isinstance(self.loss, InTermsOfK)
                 feeds = [lambda: self._feeds(x)] if own else []
                 score = np.asarray(self.loss.forward(y, y_pred, *feeds))

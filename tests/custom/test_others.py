@@ -120,6 +120,19 @@ def test_the_loss_as_a_metric():
     assert model.metrics_names == ["loss", "focal_loss_fixed", "dice_coef"]
 
 
+@pytest.mark.xfail(strict=True, reason="layer.output in a metric stays deferred")
+def test_a_metric_of_an_intermediate_layer():
+    x, y = data((4,))
+    model = Sequential([Dense(3, activation="relu", input_shape=(4,), name="hidden"), Dense(2)])
+
+    def activity(y_true, y_pred):
+        return K.mean(model.get_layer("hidden").output)
+
+    model.compile("sgd", "mse", metrics=[activity])
+    expected = model.layers[0](x).mean()
+    assert model.evaluate(x, y, batch_size=32, verbose=0)[1] == pytest.approx(expected, rel=1e-4)
+
+
 # --- activations ---------------------------------------------------------------------------------
 
 ACTIVATIONS = {
