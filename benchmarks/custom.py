@@ -28,7 +28,8 @@ from benchmarks.report import Ratio, markdown_table, short
 from benchmarks.workloads import MLP_SMALL, MNIST_MLP, Workload
 from minikeras import activations, optimizers
 from minikeras import backend as K
-from minikeras.backend.tape import Tensor, backpropagate
+from minikeras.backend.backpropagation import backpropagate
+from minikeras.backend.tape import Tensor
 from minikeras.layers import Dense, Dropout, Layer
 from minikeras.models import Sequential
 from minikeras.ops.dense import dense, dense_backward

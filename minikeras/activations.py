@@ -12,17 +12,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minikeras.backend import nn
+from minikeras.backend.backpropagation import backpropagate, warn_of_variables
 from minikeras.backend.context import Context
 from minikeras.backend.nn import as_floats
 from minikeras.backend.operators import TensorLike
 from minikeras.backend.running import inside
-from minikeras.backend.tape import (
-    Tensor,
-    backpropagate,
-    differentiable,
-    value_of,
-    warn_of_variables,
-)
+from minikeras.backend.tape import Tensor, differentiable, value_of
 from minikeras.ops import activation as ops
 from minikeras.utils.registry import Registry
 

@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from minikeras.backend.backpropagation import hand_over
 from minikeras.backend.context import Context
 from minikeras.backend.deferred import Deferred
 from minikeras.backend.function import recompute
 from minikeras.backend.running import current, inside
-from minikeras.backend.tape import Tensor, hand_over, value_of
+from minikeras.backend.tape import Tensor, value_of
 
 Feeds = Callable[[], dict[int, Any]]
 

@@ -12,16 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from minikeras.backend.backpropagation import backpropagate, warn_of_variables
 from minikeras.backend.context import Context
 from minikeras.backend.operators import TensorLike
 from minikeras.backend.running import inside
-from minikeras.backend.tape import (
-    Tensor,
-    backpropagate,
-    differentiable,
-    value_of,
-    warn_of_variables,
-)
+from minikeras.backend.tape import Tensor, differentiable, value_of
 from minikeras.utils.registry import Registry
 
 # Large arrays are worked on in pieces of this many entries, which stay in the processor's cache.

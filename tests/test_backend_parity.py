@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from minikeras import backend as K
+from minikeras.backend.backpropagation import backpropagate
 from minikeras.backend.operators import TensorLike
-from minikeras.backend.tape import Tensor, backpropagate
+from minikeras.backend.tape import Tensor
 from tests.golden import backend_layer_cases  # noqa: F401 - its cases enter those of backend_cases
 from tests.golden.backend_cases import CASES, PROGRAMS, flattened
 from tests.golden.backend_programs import RANDOM

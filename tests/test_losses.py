@@ -227,3 +227,34 @@ def test_agrees_with_keras(case):
     for found, expected in ((value, case.arrays["value"]), (dy, case.arrays["dy_pred"])):
         assert found.dtype == np.float32
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "mean_squared_error",
+        "mean_absolute_error",
+        "logcosh",
+        "cosine_proximity",
+        "categorical_crossentropy",
+        "binary_crossentropy",
+    ],
+)
+def test_derivative_by_the_targets(name):
+    """For a loss between two things that a network makes, such as that of an autoencoder."""
+    random = np.random.RandomState(0)
+    t, p = random.uniform(0.1, 0.9, (2, 3, 4))
+    check_gradients(lambda t, p, _: losses.get(name)(t, p), t, p, 0)
+
+
+def test_no_derivative_by_the_targets():
+    with pytest.raises(NotImplementedError, match=r"derivative of hinge by y_true is not there"):
+        check_gradients(lambda t, p, _: losses.hinge(t, p), np.ones((1, 2)), np.ones((1, 2)), 0)
+
+
+def test_a_loss_without_a_gradient():
+    def wrong(y_true, y_pred):
+        return K.mean(K.cast(K.equal(y_true, K.round(y_pred)), "float32"))
+
+    with pytest.raises(ValueError, match=r"The loss wrong has no gradient.*K\.argmax"):
+        losses.pair(wrong).backward(np.ones(()), np.ones((2, 1)), np.ones((2, 1)))

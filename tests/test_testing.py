@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 
 from minikeras import activations, losses
+from minikeras import backend as K
 from minikeras.engine import Layer
-from minikeras.layers import Activation, Dense, Dropout
+from minikeras.layers import LSTM, Activation, Dense, Dropout
 from minikeras.models import Sequential
 from minikeras.regularizers import L1L2, Regularizer
 from minikeras.testing import GradientError, check_gradients
@@ -409,3 +410,33 @@ def test_backward_must_leave_input_and_output_alone():
     for layer.which, what in enumerate(("input", "output")):
         with pytest.raises(GradientError, match=f"backward has written to (its|the) {what}"):
             check_gradients(layer, input_shape=(2, 4))
+
+
+def test_weights_of_one_name_are_all_compared():
+    class Twins(Layer):
+        def build(self, input_shape):
+            self.a = self.add_weight(shape=(input_shape[-1],))
+            self.b = self.add_weight(shape=(input_shape[-1],))
+            self.built = True
+
+        def forward(self, x, ctx):
+            return x * self.a.value * self.b.value, x
+
+        def backward(self, dy, x, ctx):
+            ctx.add_gradient(self.a, 7 * (dy * x * self.b.value).sum(axis=0))
+            ctx.add_gradient(self.b, (dy * x * self.a.value).sum(axis=0))
+            return dy * self.a.value * self.b.value
+
+    with pytest.raises(GradientError, match="weight:0"):
+        check_gradients(Twins(), input_shape=(2, 3))
+
+
+def test_functions_of_several_arrays():
+    a, b, c = np.random.RandomState(0).standard_normal((3, 2, 2))
+    assert check_gradients(lambda a, b, c: K.dot(a, b) * c, a, b, c).entries == 12
+    with pytest.raises(TypeError, match="returned ndarray for a tensor"):
+        check_gradients(lambda a, b, c: np.ones(2), a, b, c)
+
+
+def test_layers_with_several_outputs():
+    check_gradients(LSTM(2, return_state=True), input_shape=(2, 3, 2))

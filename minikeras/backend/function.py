@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from minikeras.backend.backpropagation import backpropagate, history
 from minikeras.backend.context import Context
 from minikeras.backend.deferred import (
     LEARNING_PHASE,
@@ -18,7 +19,7 @@ from minikeras.backend.deferred import (
 )
 from minikeras.backend.operators import TensorLike
 from minikeras.backend.running import fixed_phase, inside, records
-from minikeras.backend.tape import Tensor, backpropagate, history, value_of
+from minikeras.backend.tape import Tensor, value_of
 from minikeras.backend.updates import Change, Update
 from minikeras.backend.variables import Variable
 from minikeras.ops.blas import one_thread

@@ -437,6 +437,7 @@ class Layer(HasWeights, HasPenalties, Connected):
                 record = True
                 with inside(None):  # what is made here belongs to no pass
                     self.build(shape)
+                taped.check_attributes(self)
                 self.built = True
                 self._check_input_shape(shape)
                 if not all(layer.built for layer, _ in self._family()):
@@ -463,11 +464,14 @@ class Layer(HasWeights, HasPenalties, Connected):
         return output_shape
 
     def _check_input_shape(self, shape: Shape) -> None:
-        problem = self.input_spec.problem(shape) if self.input_spec is not None else None
-        if self.input_spec is not None and problem:
+        spec: Any = self.input_spec
+        if isinstance(spec, (list, tuple)):  # as layers for several inputs have it
+            spec = spec[0] if len(spec) == 1 else None
+        problem = spec.problem(shape) if spec is not None else None
+        if problem:
             raise ValueError(
                 f"Input is incompatible with layer '{self.name}' ({type(self).__name__}): "
-                f"{problem}. The full shape of the input is {shape}.{self.input_spec.advice(shape)}"
+                f"{problem}. The full shape of the input is {shape}.{spec.advice(shape)}"
             )
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:

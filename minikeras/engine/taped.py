@@ -15,13 +15,14 @@ from typing import Any
 
 import numpy as np
 
+from minikeras.backend.backpropagation import hand_over, or_zeros
 from minikeras.backend.context import Context
 from minikeras.backend.creation import cast, identity
 from minikeras.backend.deferred import LARGE_SIZES, SIZES, Deferred, Placeholder, of_layer
 from minikeras.backend.operators import TensorLike
 from minikeras.backend.running import current, fixed_phase, inside, records
 from minikeras.backend.shaping import reshape
-from minikeras.backend.tape import Tensor, hand_over, or_zeros, value_of
+from minikeras.backend.tape import Tensor, value_of
 from minikeras.backend.variables import Variable
 from minikeras.engine.outputs import as_list, as_shape
 from minikeras.regularizers import penalty
@@ -295,6 +296,17 @@ def record_all(
     values += [weight.value for weight in weights]
     node = Tensor(value, op, (*inputs, *weights), values, {}, residual)
     return _masked(op.pieces(node) if op.several else node, part.mask)
+
+
+def check_attributes(layer: Any) -> None:
+    """Refuse what `build` has computed of weights: it would keep its first value."""
+    for name, value in vars(layer).items():
+        if type(value) is Tensor and value.op is not None:
+            raise TypeError(
+                f"{layer._described()}: build sets self.{name} to something computed of weights, "
+                "which would not follow them when they change. Keep the weights, and compute it "
+                "in call."
+            )
 
 
 def _with_exchanged(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
@@ -11,6 +12,20 @@ from minikeras import constraints, initializers, regularizers
 from minikeras.backend.running import current
 from minikeras.backend.variables import Variable
 from minikeras.utils.registry import has_arg
+
+
+def _shape_may_come_first(add_weight: Callable[..., Variable]) -> Callable[..., Variable]:
+    """Take ``add_weight(shape, name=...)``, the order of Keras 1, which Keras 2.2 takes, too."""
+
+    @functools.wraps(add_weight)
+    def in_either_order(self: Any, *args: Any, **kwargs: Any) -> Variable:
+        if args and isinstance(args[0], (tuple, list)):
+            kwargs["shape"], args = args[0], args[1:]
+            if args:
+                raise TypeError("add_weight: after a shape in front, give the rest by name.")
+        return add_weight(self, *args, **kwargs)
+
+    return in_either_order
 
 
 class HasWeights:
@@ -24,6 +39,7 @@ class HasWeights:
     _trainable_weights: list[Variable]
     _non_trainable_weights: list[Variable]
 
+    @_shape_may_come_first
     def add_weight(
         self,
         name: str | None = None,

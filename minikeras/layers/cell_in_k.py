@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from minikeras.backend.backpropagation import hand_over, or_zeros
 from minikeras.backend.operators import TensorLike
 from minikeras.backend.running import inside
-from minikeras.backend.tape import Tensor, hand_over, or_zeros, value_of
+from minikeras.backend.tape import Tensor, value_of
 from minikeras.engine import Context, taped
 from minikeras.engine.input_spec import Shape
 from minikeras.layers.cell import Cell, States

@@ -142,7 +142,7 @@ class BaseConv(Layer):
         if self.use_bias:
             self.bias = self.add_weight(
                 "bias",
-                shape,  # type: ignore[arg-type]
+                shape,
                 initializer=self.bias_initializer,
                 regularizer=self.bias_regularizer,
                 constraint=self.bias_constraint,

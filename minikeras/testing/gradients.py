@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from minikeras import activations, losses, regularizers
+from minikeras.backend.backpropagation import backpropagate
 from minikeras.backend.config import floatx, set_floatx
 from minikeras.backend.random_functions import restart_seeds
-from minikeras.backend.tape import Tensor, backpropagate, value_of
+from minikeras.backend.tape import Tensor, value_of
 from minikeras.backend.variables import Variable
 from minikeras.engine import Context, Layer
 from minikeras.engine.base_layer import layers_in

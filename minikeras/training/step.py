@@ -271,9 +271,12 @@ def _apart(metric: Callable) -> Callable:
     def measured(y_true: np.ndarray, y_pred: np.ndarray) -> Any:
         with inside(apart):
             result = metric(y_true, y_pred.copy())
-        if result is None:
+        if value_of(result) is None:
             name = getattr(metric, "__name__", type(metric).__name__)
-            raise TypeError(f"The metric {name} returned None: is a return missing?")
+            raise TypeError(
+                f"The metric {name} returned {result!r}: is a return missing, or does it use "
+                "layer.output? A metric gets arrays of y_true and y_pred."
+            )
         return result
 
     return measured

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from minikeras.backend.tape import Tensor, backpropagate, value_of
+from minikeras.backend.backpropagation import backpropagate
+from minikeras.backend.tape import Tensor, value_of
 
 _STEP = 1e-6
 

@@ -7,7 +7,8 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from minikeras.backend import comparison as C
-from minikeras.backend.tape import Tensor, backpropagate
+from minikeras.backend.backpropagation import backpropagate
+from minikeras.backend.tape import Tensor
 from minikeras.backend.variables import Variable
 
 X = np.array([[1.0, 2.0, 3.0], [0.0, -1.0, np.nan]], "float32")

@@ -3,6 +3,7 @@ import pytest
 
 from minikeras import backend
 from minikeras.backend import Variable
+from minikeras.backend.backpropagation import backpropagate
 from minikeras.backend.context import Context
 from minikeras.backend.control import (
     foldl,
@@ -18,7 +19,7 @@ from minikeras.backend.function import function, gradients
 from minikeras.backend.linalg import dot
 from minikeras.backend.running import inside, set_learning_phase
 from minikeras.backend.shaping import stack
-from minikeras.backend.tape import Tensor, backpropagate
+from minikeras.backend.tape import Tensor
 
 from .derivatives import check_derivatives
 

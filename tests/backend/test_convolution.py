@@ -13,9 +13,10 @@ from numpy.testing import assert_allclose, assert_array_equal
 from minikeras import backend as K
 from minikeras import layers
 from minikeras.backend import convolution as C
+from minikeras.backend.backpropagation import backpropagate
 from minikeras.backend.deferred import placeholder
 from minikeras.backend.pooling import pool2d
-from minikeras.backend.tape import Tensor, backpropagate
+from minikeras.backend.tape import Tensor
 from minikeras.backend.variables import Variable
 from tests.backend.derivatives import check_derivatives
 

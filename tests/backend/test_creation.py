@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from minikeras.backend import Variable, set_floatx
+from minikeras.backend.backpropagation import backpropagate
 from minikeras.backend.context import Context
 from minikeras.backend.creation import (
     arange,
@@ -24,7 +25,7 @@ from minikeras.backend.deferred import placeholder
 from minikeras.backend.function import function
 from minikeras.backend.inspection import shape
 from minikeras.backend.running import inside
-from minikeras.backend.tape import Tensor, backpropagate
+from minikeras.backend.tape import Tensor
 
 from .derivatives import check_derivatives
 

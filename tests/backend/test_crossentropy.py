@@ -9,12 +9,13 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from minikeras import losses
+from minikeras.backend.backpropagation import backpropagate
 from minikeras.backend.crossentropy import (
     binary_crossentropy,
     categorical_crossentropy,
     sparse_categorical_crossentropy,
 )
-from minikeras.backend.tape import Tensor, backpropagate
+from minikeras.backend.tape import Tensor
 from tests.backend.derivatives import check_derivatives
 
 RANDOM = np.random.RandomState(0)

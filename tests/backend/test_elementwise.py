@@ -7,7 +7,8 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from minikeras.backend import elementwise as E
-from minikeras.backend.tape import Tensor, backpropagate
+from minikeras.backend.backpropagation import backpropagate
+from minikeras.backend.tape import Tensor
 from minikeras.backend.variables import Variable
 from tests.backend.derivatives import check_derivatives
 

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from minikeras.backend import indexing
+from minikeras.backend.backpropagation import backpropagate
 from minikeras.backend.deferred import placeholder
 from minikeras.backend.function import function
-from minikeras.backend.tape import Tensor, backpropagate
+from minikeras.backend.tape import Tensor
 from minikeras.backend.variables import Variable
 
 from .derivatives import check_derivatives

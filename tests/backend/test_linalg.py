@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from minikeras.backend import config, linalg
-from minikeras.backend.tape import Tensor, backpropagate
+from minikeras.backend.backpropagation import backpropagate
+from minikeras.backend.tape import Tensor
 from minikeras.ops import blas
 
 from .derivatives import check_derivatives

@@ -10,8 +10,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from minikeras import activations
 from minikeras.backend import nn
+from minikeras.backend.backpropagation import backpropagate
 from minikeras.backend.deferred import placeholder
-from minikeras.backend.tape import Tensor, backpropagate
+from minikeras.backend.tape import Tensor
 from minikeras.layers import BatchNormalization, Dropout
 from tests.backend.derivatives import check_derivatives
 

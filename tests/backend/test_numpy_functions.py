@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from minikeras.backend import numpy_functions
-from minikeras.backend.tape import Tensor, backpropagate
+from minikeras.backend.backpropagation import backpropagate
+from minikeras.backend.tape import Tensor
 from minikeras.backend.variables import Variable
 
 from .derivatives import check_derivatives

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 from minikeras import backend as K
+from minikeras.backend.backpropagation import backpropagate
 from minikeras.backend.context import Context
 from minikeras.backend.operators import TensorLike, stands_for
 from minikeras.backend.running import inside
-from minikeras.backend.tape import Tensor, backpropagate
+from minikeras.backend.tape import Tensor
 from minikeras.backend.variables import Variable
 from tests.backend.derivatives import check_derivatives
 

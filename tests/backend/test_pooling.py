@@ -10,8 +10,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from minikeras import backend as K
 from minikeras import layers
+from minikeras.backend.backpropagation import backpropagate
 from minikeras.backend.pooling import pool2d, pool3d
-from minikeras.backend.tape import Tensor, backpropagate
+from minikeras.backend.tape import Tensor
 from tests.backend.derivatives import check_derivatives
 
 LAYERS = {

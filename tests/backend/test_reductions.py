@@ -7,7 +7,8 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from minikeras.backend import reductions as R
-from minikeras.backend.tape import Tensor, backpropagate
+from minikeras.backend.backpropagation import backpropagate
+from minikeras.backend.tape import Tensor
 from tests.backend.derivatives import check_derivatives
 
 INF, NAN = np.inf, np.nan

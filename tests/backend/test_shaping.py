@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from minikeras.backend import config, shaping
-from minikeras.backend.tape import Tensor, backpropagate
+from minikeras.backend.backpropagation import backpropagate
+from minikeras.backend.tape import Tensor
 
 from .derivatives import check_derivatives
 

@@ -6,19 +6,16 @@ import numpy as np
 import pytest
 
 from minikeras import backend as K
+from minikeras.backend.backpropagation import backpropagate, hand_over, history, pull_back
 from minikeras.backend.context import Context
 from minikeras.backend.deferred import Deferred, placeholder
 from minikeras.backend.running import inside
 from minikeras.backend.tape import (
     Op,
     Tensor,
-    backpropagate,
     composed,
     differentiable,
-    hand_over,
-    history,
     missing,
-    pull_back,
     unbroadcast,
     value_of,
 )

@@ -19,6 +19,7 @@ from minikeras.layers import (
     GlobalAveragePooling1D,
     Masking,
     TimeDistributed,
+    Wrapper,
 )
 from minikeras.testing import check_gradients
 
@@ -464,3 +465,70 @@ def test_a_learning_phase_that_a_layer_has_kept():
     np.testing.assert_array_equal(run([X, 1])[0], 2 * X)
     model.compile("sgd", "mse")
     assert model.train_on_batch(X, 2 * X) == 0
+
+
+def test_a_weight_exchanged_for_a_tensor():
+    """As weight normalization is written, in a subclass and around another layer."""
+
+    class Normalized(Dense):
+        def call(self, x):
+            kernel = self.kernel
+            self.kernel = kernel / K.sqrt(K.sum(K.square(kernel)))
+            try:
+                return super().call(x)
+            finally:
+                self.kernel = kernel
+
+    class Gained(Wrapper):
+        def build(self, input_shape):
+            self.layer.ensure_built(input_shape)
+            self.gain = self.add_weight("gain", (self.layer.units,), initializer="ones")
+            super().build()
+
+        def call(self, x):
+            v = self.layer.kernel
+            self.layer.kernel = self.gain * v / K.sqrt(K.sum(K.square(v), axis=0))
+            try:
+                return self.layer.call(x)
+            finally:
+                self.layer.kernel = v
+
+        def compute_output_shape(self, input_shape):
+            return self.layer.compute_output_shape(input_shape)
+
+    check_gradients(Normalized(3, activation="tanh"), input_shape=(4, 5))
+    check_gradients(Gained(Dense(3)), input_shape=(4, 5))
+
+
+def test_an_activation_that_uses_a_weight_and_the_phase():
+    class Swish(Layer):
+        def build(self, input_shape):
+            self.beta = self.add_weight("beta", (1,), initializer="ones")
+            self.activation = Activation(lambda z: z * K.sigmoid(self.beta * z))
+            self.built = True
+
+        def call(self, x):
+            return self.activation(x)
+
+    check_gradients(Swish(), input_shape=(4, 5))
+    doubled = Activation(lambda x: K.in_train_phase(2 * x, x))
+    model = Sequential([Activation("linear", input_shape=(3,)), doubled])
+    model.compile("sgd", "mse")
+    assert model.train_on_batch(X, 2 * X) == 0
+    assert model.test_on_batch(X, X) == 0
+    with pytest.warns(UserWarning, match="uses extra, which get no gradient"):
+        extra = K.variable(1.0, name="extra")
+        check_gradients(Dense(2, activation=lambda z: z * extra), input_shape=(2, 3))
+
+
+def test_add_weight_in_a_pass_is_refused():
+    class Grows(Layer):
+        def call(self, x):
+            self.w = self.add_weight("w", (3,), initializer="ones")
+            return x * self.w
+
+        def compute_output_shape(self, input_shape):
+            return input_shape
+
+    with pytest.raises(RuntimeError, match=r"add_weight .* in build"):
+        Sequential([Grows(input_shape=(3,))]).predict(X)

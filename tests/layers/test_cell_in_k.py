@@ -533,3 +533,45 @@ def test_nothing_is_recorded_in_predict(monkeypatch):
     model.predict(X)
     model.evaluate(X, X[:, 0], verbose=0)
     assert not made
+
+
+class Recurrent(Layer):
+    """A plain cell in K that counts its steps."""
+
+    def __init__(self, units, **kwargs):
+        self.state_size = units
+        super().__init__(**kwargs)
+
+    def build(self, input_shape):
+        self.kernel = self.add_weight("kernel", (input_shape[-1], self.state_size))
+        self.recurrent = self.add_weight("recurrent", (self.state_size, self.state_size))
+        self.count = self.add_weight("count", (), initializer="zeros", trainable=False)
+        self.built = True
+
+    def call(self, inputs, states):
+        self.add_update(K.update_add(self.count, 1.0))
+        h = K.tanh(K.dot(inputs, self.kernel) + K.dot(states[0], self.recurrent))
+        return h, [h]
+
+
+def test_going_back_after_new_states_have_been_kept():
+    layer = RNN(Recurrent(3), stateful=True, batch_input_shape=(4, 5, 3))
+    layer(X)
+    y = layer(K.variable(X))
+    before = [g.value.copy() for g in K.gradients(K.sum(K.square(y)), layer.trainable_weights)]
+    layer(3 * X)
+    after = [g.value for g in K.gradients(K.sum(K.square(y)), layer.trainable_weights)]
+    for a, b in zip(before, after, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_frozen_layer_leaves_the_statistics_of_its_cell_alone():
+    layer = RNN(Recurrent(3), input_shape=(5, 3))
+    model = Sequential([layer])
+    model.compile("sgd", "mse")
+    model.train_on_batch(X, X[:, 0])
+    assert float(layer.cell.count) == 1
+    layer.trainable = False
+    model.compile("sgd", "mse")
+    model.train_on_batch(X, X[:, 0])
+    assert float(layer.cell.count) == 1
