@@ -516,8 +516,8 @@ def test_an_activation_that_uses_a_weight_and_the_phase():
     model.compile("sgd", "mse")
     assert model.train_on_batch(X, 2 * X) == 0
     assert model.test_on_batch(X, X) == 0
+    extra = K.variable(1.0, name="extra")
     with pytest.warns(UserWarning, match="uses extra, which get no gradient"):
-        extra = K.variable(1.0, name="extra")
         check_gradients(Dense(2, activation=lambda z: z * extra), input_shape=(2, 3))
 
 
