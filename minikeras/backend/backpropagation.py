@@ -14,6 +14,7 @@ from minikeras.backend.tape import Tensor
 from minikeras.backend.variables import Variable
 
 _FIRST = (0,)
+_LISTS = (list, tuple)
 _by_number = operator.attrgetter("number")
 
 
@@ -84,8 +85,11 @@ def pull_back(
         if len(derivatives) == 1 and id(args[0]) in needed:
             wanted: Sequence[int] = () if derivatives[0] is None else _FIRST
         else:
-            pairs = enumerate(zip(derivatives, args, strict=False))
-            wanted = [i for i, (d, arg) in pairs if d is not None and _leads_to(arg, needed)]
+            wanted = []
+            for i, (derivative, arg) in enumerate(zip(derivatives, args, strict=False)):
+                leads = id(arg) in needed or (type(arg) in _LISTS and _leads_to(arg, needed))
+                if leads and derivative is not None:
+                    wanted.append(i)
         if wanted:
             needed.add(id(node))
             plan.append((node, wanted))
@@ -104,12 +108,12 @@ def pull_back(
                 gradient = op.derivatives[i](dy, node.kept, *node.values, **node.kwargs)
             else:
                 gradient = found[i]
-            if gradient is None:
-                continue
             arg = args[i]
             key = id(arg)
-            if key not in needed or key in gradients or gradient.dtype != arg.value.dtype:
+            if key not in needed or gradient is None or gradient.dtype != arg.value.dtype:
                 _accumulate(gradients, needed, arg, gradient)
+            elif key in gradients:
+                gradients[key] = gradients[key] + gradient
             else:
                 gradients[key] = gradient
     return [gradients.get(id(target)) for target in targets]

@@ -303,7 +303,7 @@ def unbroadcast(dy: np.ndarray, x: Any) -> np.ndarray:
     >>> unbroadcast(np.ones((2, 3)), np.zeros((2, 1))).tolist()
     [[3.0], [3.0]]
     """
-    shape = np.shape(x)
+    shape = x.shape if isinstance(x, np.ndarray) else np.shape(x)
     if dy.shape == shape:
         return dy
     extra = dy.ndim - len(shape)
