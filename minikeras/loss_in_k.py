@@ -44,6 +44,11 @@ class InTermsOfK:
         if y_true.dtype.kind in "biuf":
             y_true = y_true.astype(y_pred.dtype, copy=False)
         scores = self.function(y_true, y_pred)
+        if scores is None or callable(scores):
+            advice = "Call it to get one: loss=make_loss(...)" if scores else "Is a return missing?"
+            raise TypeError(
+                f"The loss {self.__name__} returned {type(scores).__name__}, not values. {advice}"
+            )
         if isinstance(scores, Deferred) and feeds is not None:  # it holds the output of a layer
             part = current().part()
             part.leave_all_as_it_is()
@@ -74,11 +79,6 @@ class InTermsOfK:
         inner = Tensor(y_pred)
         with inside(ctx):
             scores = self._scores(np.asarray(y_true), inner, feeds)
-        if scores is None or callable(scores):
-            advice = "Call it to get one: loss=make_loss(...)" if scores else "Is a return missing?"
-            raise TypeError(
-                f"The loss {self.__name__} returned {type(scores).__name__}, not values. {advice}"
-            )
         if not isinstance(scores, Tensor):
             raise TypeError(
                 f"The loss {self.__name__} returned {type(scores).__name__}, which does not depend "

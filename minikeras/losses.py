@@ -22,7 +22,7 @@ from numpy.typing import ArrayLike
 from minikeras import activations
 from minikeras.activations import as_floats
 from minikeras.backend.config import epsilon
-from minikeras.backend.tape import differentiable, missing
+from minikeras.backend.tape import differentiable, missing, unbroadcast
 from minikeras.loss_in_k import InTermsOfK
 from minikeras.ops import loss as ops
 from minikeras.utils.registry import Registry
@@ -42,8 +42,9 @@ def _on_tape(loss: Callable[..., Any]) -> Callable[..., Any]:
     name = loss.__name__
 
     def by_target(dy: Any, y: Any, y_true: Any, y_pred: Any) -> Any:
-        found = _BY_TARGET[FUNCTIONS[name]](dy, *_arrays(y_true, y_pred))
-        return found.reshape(np.shape(y_true))
+        t, p = _arrays(y_true, y_pred)
+        found = _BY_TARGET[FUNCTIONS[name]](dy, t, p)
+        return unbroadcast(found, t).reshape(np.shape(y_true))
 
     is_sparse = name == "sparse_categorical_crossentropy"
     known = name in _KNOWN_BY_TARGET

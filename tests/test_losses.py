@@ -258,3 +258,20 @@ def test_a_loss_without_a_gradient():
 
     with pytest.raises(ValueError, match=r"The loss wrong has no gradient.*K\.argmax"):
         losses.pair(wrong).backward(np.ones(()), np.ones((2, 1)), np.ones((2, 1)))
+
+
+def test_derivatives_of_what_is_broadcast():
+    a, b = K.variable(np.ones((4, 1))), K.variable(np.zeros((4, 3)))
+    by_a, by_b = K.gradients(K.sum(losses.mean_squared_error(a, b)), [a, b])
+    np.testing.assert_allclose(by_a.value, np.full((4, 1), 2.0), rtol=1e-6)
+    np.testing.assert_allclose(by_b.value, np.full((4, 3), -2 / 3), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("loss", "advice"), [(lambda t, p: None, "return missing"), (lambda t, p: len, "Call it")]
+)
+def test_a_loss_that_returns_no_values(loss, advice):
+    pair = losses.pair(loss)
+    for run in (pair.forward, lambda t, p: pair.backward(np.ones(1), t, p)):
+        with pytest.raises(TypeError, match=f"returned .*, not values.*{advice}"):
+            run(np.ones((1, 2)), np.ones((1, 2)))

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from minikeras.backend.deferred import Deferred, Placeholder, of_layer
+from minikeras.backend.tape import Tensor
 
 
 class Connected:
@@ -87,6 +88,9 @@ class Connected:
         """Leave out the models, which tell their layers of themselves again."""
         state = self.__dict__.copy()
         state.pop("_models", None)
+        for name, value in state.items():
+            if type(value) is Tensor:  # what a call has left, without the pass it came from
+                state[name] = Tensor(value.value)
         return state
 
 

@@ -273,7 +273,8 @@ def record_all(
         ``back(dy, residual, ctx)`` gives a list of the inputs' gradients.
     """
     exchanged = {name: x for name, x in vars(layer).items() if type(x) is Tensor}
-    if exchanged:
+    _refuse_exchanged_within(layer)
+    if exchanged and not getattr(run, "exchanges", False):  # else this is done again
         inputs, run, back = _with_exchanged(layer, exchanged, inputs, run, back)
     ctx = current()
     outermost = ctx is None
@@ -315,23 +316,28 @@ def _with_exchanged(
     """Let a layer by hand be called with tensors in the place of its weights.
 
     That is how weight normalization is written: ``layer.kernel = g * v``, then ``layer.call(x)``.
-    For the layer they are variables; on the tape they are inputs.
+    For the layer they are variables; on the tape they are inputs. The layer itself is changed
+    meanwhile, so it is for one thread at a time.
     """
     count = len(inputs)
-    stand_ins = {name: Variable(x.value, name) for name, x in exchanged.items()}
 
     def exchange(others: dict[str, Any]) -> None:
         for name, other in others.items():
             setattr(layer, name, other)
 
     def run_so(arrays: list[Any], ctx: Context) -> tuple[Any, Any]:
+        before = {name: getattr(layer, name) for name in exchanged}
+        pairs = zip(exchanged, arrays[count:], strict=True)
+        stand_ins = {name: Variable(array, name) for name, array in pairs}
         exchange(stand_ins)
         try:
-            return run(arrays[:count], ctx)
+            y, kept = run(arrays[:count], ctx)
         finally:
-            exchange(exchanged)
+            exchange(before)
+        return y, (kept, stand_ins)
 
     def back_so(dy: Any, residual: Any, ctx: Context) -> list[Any]:
+        residual, stand_ins = residual
         before = {name: getattr(layer, name) for name in exchanged}
         gradients = {v: np.empty(v.shape, v.dtype) for v in stand_ins.values()}
         ctx.want_also(gradients)
@@ -343,7 +349,20 @@ def _with_exchanged(
             exchange(before)
         return [*found, *gradients.values()]
 
+    run_so.exchanges = True  # type: ignore[attr-defined]
     return [*inputs, *exchanged.values()], run_so, back_so
+
+
+def _refuse_exchanged_within(layer: Any) -> None:
+    """Raise where a weight of an inner layer or cell is exchanged, which is not seen from here."""
+    inner = getattr(layer, "_cell", None) or getattr(layer, "layer", None)
+    for name, value in vars(inner).items() if inner is not None else ():
+        if type(value) is Tensor:
+            raise NotImplementedError(
+                f"{layer._described()}: its inner layer's {name} is a tensor. Weights can be "
+                "exchanged for tensors in a layer that is called itself, not in one inside of it: "
+                "write what it computes in a call of your own."
+            )
 
 
 def _masked(y: Any, mask: Any) -> Any:

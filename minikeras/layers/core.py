@@ -198,7 +198,8 @@ class Activation(Layer):
         self.activation = activations.get(activation)
         # A function in terms of `K` may use weights, the phase and random numbers.
         known = self.activation in activations.FUNCTIONS.values()
-        self._taped = type(self)._taped or not (known or hasattr(self.activation, "pair"))
+        own = not (known or hasattr(self.activation, "pair"))
+        self._taped = type(self)._taped or (own and type(self).forward is Activation.forward)
 
     def call(self, inputs: Any) -> Any:  # type: ignore[override]
         """Apply the function on the tape."""

@@ -17,7 +17,7 @@ from minikeras.models import clone_model
 from minikeras.testing import check_gradients
 from minikeras.utils import CustomObjectScope
 
-from .taped_layers import Scaled, X, Y, held
+from .taped_layers import SEQUENCES, Scaled, X, Y, held
 
 # --- types ------------------------------------------------------------------------------------
 
@@ -309,3 +309,60 @@ def test_a_layer_by_hand_takes_one_tensor():
         Dense(3)([K.variable(X), K.variable(X)])
     with pytest.raises(TypeError, match="takes no argument scale"):
         Dense(3)(X, scale=2)
+
+
+# --- weights exchanged for tensors ----------------------------------------------------------------
+
+
+def test_an_exchanged_weight_is_computed_anew():
+    dense = Dense(3, use_bias=False)
+    dense.ensure_built((None, 4))
+    kernel, gain, x = dense.kernel, K.variable(2.0), K.variable(np.ones((2, 4)))
+    dense.kernel = kernel * gain
+    y = dense(x)
+    gradient = K.gradients(K.sum(K.square(y)), [gain])[0]
+    dense.kernel = kernel
+    run = K.function([], [y, gradient])
+    first = run([])
+    K.set_value(gain, 20.0)
+    second = run([])
+    np.testing.assert_allclose(second[0], 10 * first[0], rtol=1e-5)
+    np.testing.assert_allclose(second[1], 10 * first[1], rtol=1e-5)
+
+
+class Exchanging(Layer):
+    """Give the kernel of an inner layer a gain, and leave it there."""
+
+    def __init__(self, layer, owner, **kwargs):
+        super().__init__(**kwargs)
+        self.layer, self.owner = layer, owner
+
+    def build(self, input_shape):
+        self.layer.ensure_built(input_shape)
+        self.kernel = self.owner.kernel
+        self.gain = self.add_weight("gain", (self.kernel.shape[-1],), initializer="ones")
+        self.built = True
+
+    def call(self, x):
+        self.owner.kernel = self.gain * self.kernel
+        return self.layer(x)
+
+    def compute_output_shape(self, input_shape):
+        return self.layer.compute_output_shape(input_shape)
+
+
+def test_a_weight_that_is_exchanged_too_deep_inside():
+    dense = Dense(2)
+    model = Sequential([Exchanging(TimeDistributed(dense), dense, input_shape=(5, 3))])
+    model.compile("sgd", "mse")
+    with pytest.raises(NotImplementedError, match="inner layer's kernel is a tensor"):
+        model.train_on_batch(SEQUENCES, SEQUENCES[..., :2])
+
+
+def test_what_a_call_has_left_on_a_layer_is_pickled_without_its_past():
+    dense = Dense(2)
+    model = Sequential([Exchanging(dense, dense, input_shape=(3,))])
+    model.compile("sgd", "mse")
+    model.train_on_batch(X, X[:, :2])
+    other = pickle.loads(pickle.dumps(model))
+    np.testing.assert_array_equal(other.predict(X), model.predict(X))
