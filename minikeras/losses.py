@@ -27,29 +27,19 @@ from minikeras.loss_in_k import InTermsOfK
 from minikeras.ops import loss as ops
 from minikeras.utils.registry import Registry
 
-_KNOWN_BY_TARGET = (
-    "mean_squared_error",
-    "mean_absolute_error",
-    "logcosh",
-    "cosine_proximity",
-    "categorical_crossentropy",
-    "binary_crossentropy",
-)
-
 
 def _on_tape(loss: Callable[..., Any]) -> Callable[..., Any]:
     """Let a loss of this module be a part of a loss in terms of `K`."""
     name = loss.__name__
 
     def by_target(dy: Any, y: Any, y_true: Any, y_pred: Any) -> Any:
+        derivative = _BY_TARGET.get(FUNCTIONS[name], missing("y_true", name))
         t, p = _arrays(y_true, y_pred)
-        found = _BY_TARGET[FUNCTIONS[name]](dy, t, p)
-        return unbroadcast(found, t).reshape(np.shape(y_true))
+        return unbroadcast(derivative(dy, t, p), t).reshape(np.shape(y_true))
 
-    is_sparse = name == "sparse_categorical_crossentropy"
-    known = name in _KNOWN_BY_TARGET
+    are_labels = name == "sparse_categorical_crossentropy"
     return differentiable(
-        by_target if known else None if is_sparse else missing("y_true", name),
+        None if are_labels else by_target,
         lambda dy, y, y_true, y_pred: _PAIRS[FUNCTIONS[name]].backward(dy, y_true, y_pred),
     )(loss)
 

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from minikeras.engine import Context, InputLayer, Layer
-from minikeras.engine.base_layer import _building, classes_in
+from minikeras.engine.base_layer import _building
 from minikeras.engine.connected import Chain
 from minikeras.engine.input_spec import Shape
+from minikeras.engine.weights import classes_in
 from minikeras.layers import deserialize, register
 from minikeras.training.api import Trainer
 from minikeras.training.data import fit_shape

@@ -20,8 +20,7 @@ from minikeras.backend.deferred import (
 from minikeras.backend.operators import TensorLike
 from minikeras.backend.running import fixed_phase, inside, records
 from minikeras.backend.tape import Tensor, value_of
-from minikeras.backend.updates import Change, Update
-from minikeras.backend.variables import Variable
+from minikeras.backend.updates import Change, is_update
 from minikeras.ops.blas import one_thread
 
 
@@ -38,7 +37,7 @@ class Function:
         self.inputs = _checked_inputs(inputs)
         self.outputs = _as_list(outputs)
         several = [] if updates is None else updates
-        single = isinstance(several, (Update, Change)) or _is_pair(several)
+        single = isinstance(several, Change) or is_update(several)
         self.updates = [several] if single else _as_list(several)
         self._changes = [_as_change(update) for update in self.updates]
         for output in self.outputs:
@@ -262,21 +261,20 @@ def gradients(loss: Any, variables: Any) -> list[Any]:
             "nothing is recorded there. Use K.function with expressions of model.input."
         )
     if not isinstance(loss, Deferred):
-        return [g if known else None for g, known in _gradient_tensors(loss, variables)]
+        return _gradient_tensors(loss, variables)
     reached = {id(node) for node in order([loss])} | {id(leaf) for leaf in history([loss])[1]}
     found = [v for v in variables if id(v) in reached]
     parts = iter(Deferred(_gradients, (loss, found), {}, "gradients").parts(len(found)))
     return [next(parts) if id(v) in reached else None for v in variables]
 
 
-def _gradient_tensors(loss: Any, variables: list[Any]) -> list[tuple[Tensor, bool]]:
-    """Compute gradients on the tape, and say for each whether there is any."""
+def _gradient_tensors(loss: Any, variables: list[Any]) -> list[Tensor | None]:
+    """Compute gradients on the tape; None for what has none."""
     found = backpropagate([(loss, np.ones_like(loss.value))], variables)
-    tensors = []
-    for index, (gradient, variable) in enumerate(zip(found, variables, strict=True)):
-        value = np.zeros_like(variable.value) if gradient is None else gradient
-        tensors.append((Tensor(value, _GradientOp(index), (loss, variables)), gradient is not None))
-    return tensors
+    return [
+        None if gradient is None else Tensor(gradient, _GradientOp(index), (loss, variables))
+        for index, gradient in enumerate(found)
+    ]
 
 
 def _gradients(loss: Any, variables: list[Any]) -> list[Any]:
@@ -284,14 +282,14 @@ def _gradients(loss: Any, variables: list[Any]) -> list[Any]:
     if not records() or not isinstance(loss, TensorLike):  # only the shapes are asked for
         return [np.zeros_like(value_of(variable)) for variable in variables]
     found = _gradient_tensors(loss, variables)
-    for variable, (_, known) in zip(variables, found, strict=True):
-        if not known:
+    for variable, gradient in zip(variables, found, strict=True):
+        if gradient is None:
             name = getattr(variable, "name", "a tensor")
             raise ValueError(
                 f"The gradient by {name!r} does not exist: between it and the loss there are "
                 "functions without one, such as K.argmax, K.round or K.stop_gradient."
             )
-    return [gradient for gradient, _ in found]
+    return found
 
 
 class _GradientOp:
@@ -339,16 +337,10 @@ def _checked_inputs(inputs: Any) -> list[Any]:
     return list(inputs)
 
 
-def _is_pair(update: Any) -> bool:
-    return (
-        isinstance(update, (tuple, list)) and len(update) == 2 and isinstance(update[0], Variable)
-    )
-
-
 def _as_change(update: Any) -> Change:
     if isinstance(update, Change):
         return update
-    if _is_pair(update):
+    if is_update(update):
         variable, new = update
         return Change([new], lambda values: variable.assign(values[0]))
     raise TypeError(
@@ -365,9 +357,9 @@ def _fed(x: Any, value: Any) -> Any:
     if x is LEARNING_PHASE:
         return int(value)
     if isinstance(x, Deferred):
-        if isinstance(x, Placeholder) and x._shape is None:
-            return value.astype(x.dtype, copy=False)
         value = value.astype(x.dtype, copy=False)
+        if isinstance(x, Placeholder) and x._shape is None:
+            return value
         wanted = x.shape
         if len(wanted) != value.ndim or any(
             a not in (None, b) for a, b in zip(wanted, value.shape, strict=True)

@@ -37,6 +37,11 @@ class Update(NamedTuple):
         return f"<Update of '{self.variable.name}'>"
 
 
+def is_update(x: Any) -> bool:
+    """Return whether `x` is a pair of a variable and a value, be it an `Update` or any other."""
+    return isinstance(x, (tuple, list)) and len(x) == 2 and isinstance(x[0], Variable)
+
+
 class Change(NamedTuple):
     """Something that a `K.function` brings about after it has computed.
 

@@ -33,7 +33,7 @@ import _thread
 import copy
 import functools
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -50,7 +50,7 @@ from minikeras.engine.input_spec import InputSpec, Shape
 from minikeras.engine.keywords import check_keywords, stated_input_shape
 from minikeras.engine.outputs import as_list, as_shape, keeps
 from minikeras.engine.penalties import HasPenalties
-from minikeras.engine.weights import HasWeights
+from minikeras.engine.weights import HasWeights, layers_in
 from minikeras.ops.blas import one_thread
 from minikeras.utils.generic_utils import to_snake_case
 
@@ -572,27 +572,3 @@ def _holds_tensors(inputs: Any, several: bool) -> bool:
         kinds = (TensorLike, np.ndarray) if several else TensorLike
         return any(isinstance(x, kinds) for x in inputs)
     return isinstance(inputs, TensorLike)
-
-
-def layers_in(value: Any) -> Iterator[Layer]:
-    """Find the layers in dicts and lists, nested ones too."""
-    if isinstance(value, Layer):
-        yield value
-    elif isinstance(value, (dict, list, tuple)):
-        # A copy: another thread may set an attribute meanwhile.
-        for entry in list(value.values() if isinstance(value, dict) else value):
-            yield from layers_in(entry)
-
-
-def classes_in(layer: Layer) -> dict[str, type]:
-    """Return the classes of a layer and of those in it, by name, to make a copy of it."""
-    found: dict[str, type] = {}
-    seen: set[int] = set()
-    waiting = [layer]
-    while waiting:
-        one = waiting.pop()
-        if id(one) not in seen:
-            seen.add(id(one))
-            found[type(one).__name__] = type(one)
-            waiting += layers_in(vars(one))
-    return found

@@ -14,8 +14,9 @@ from minikeras.backend.function import recompute
 from minikeras.backend.operators import TensorLike
 from minikeras.backend.running import current, inside
 from minikeras.backend.tape import Tensor, value_of
-from minikeras.backend.updates import Update
+from minikeras.backend.updates import is_update
 from minikeras.backend.variables import Variable
+from minikeras.engine.weights import all_layers
 from minikeras.regularizers import penalty
 
 
@@ -68,16 +69,20 @@ class HasPenalties:
         regularized = [w for w in self.weights if w.regularizer is not None]
         return [
             *(penalty(weight, weight.regularizer) for weight in regularized),
-            *(function() for layer in _all_layers(self) for function in layer._penalties),
+            *(function() for layer in all_layers(self) for function in layer._penalties),
         ]
 
-    def _begin_penalties(self, ctx: Context) -> list[Any]:
-        """Compute the penalties that hold for all passes."""
+    def _compute_penalties(self, ctx: Context) -> list[Any]:
+        """Compute the penalties that hold for all passes, once in each."""
         if (self, "penalties") in ctx.memo:  # a layer that is used twice has one set of weights
             return []
         ctx.memo[self, "penalties"] = True
         with inside(ctx):
-            losses = [_total(function()) for function in self._penalties]
+            return [_total(function()) for function in self._penalties]
+
+    def _begin_penalties(self, ctx: Context) -> list[Any]:
+        """Add the penalties that hold for all passes to the loss."""
+        losses = self._compute_penalties(ctx)
         ctx.loss += sum(float(value_of(loss)) for loss in losses)
         return losses
 
@@ -113,8 +118,8 @@ class HasPenalties:
                 f"{self._described()}: add_update belongs into call. To change a variable at once "
                 "use K.set_value."
             )
-        for update in [updates] if _is_pair(updates) else updates:
-            if not _is_pair(update):
+        for update in [updates] if is_update(updates) else updates:
+            if not is_update(update):
                 raise TypeError(
                     f"{self._described()}: an update is a pair (variable, new value), or what "
                     f"K.update returns in a call; got {update!r}."
@@ -123,24 +128,6 @@ class HasPenalties:
             if ctx.training and self.trainable and not ctx.frozen:
                 kept = np.array(value_of(new))
                 ctx.at_end(lambda variable=variable, kept=kept: variable.assign(kept))
-
-
-def _all_layers(layer: Any) -> list[Any]:
-    """Return a layer and those that it calls or contains."""
-    found: dict[int, Any] = {}
-    waiting = [layer]
-    while waiting:
-        one = waiting.pop(0)
-        if id(one) not in found:
-            found[id(one)] = one
-            waiting += [*one._parts(), *getattr(one, "layers", ())]
-    return list(found.values())
-
-
-def _is_pair(update: Any) -> bool:
-    if isinstance(update, Update):
-        return True
-    return isinstance(update, tuple) and len(update) == 2 and isinstance(update[0], Variable)
 
 
 def _total(loss: Any) -> Any:

@@ -92,8 +92,12 @@ def infer_output_shape(layer: Any, input_shape: Any) -> Any:
         if len(known) > 16:
             known.clear()
         result = _infer(layer, shape, layer._shape_advice)
-        known[key] = result.shape if isinstance(result, Deferred) else [r.shape for r in result]
-    return known[key]
+        known[key] = (
+            (result.shape, result.dtype)
+            if isinstance(result, Deferred)
+            else ([one.shape for one in result], None)
+        )
+    return known[key][0]
 
 
 def build_parts(layer: Any, input_shape: Any) -> None:
@@ -203,9 +207,7 @@ def add_own_losses(layer: Any, y: Any) -> None:
     ctx = current()
     if ctx is None or ctx.losses is None:
         return
-    if (layer, "penalties") not in ctx.memo:  # one that is used twice has one set of weights
-        ctx.memo[layer, "penalties"] = True
-        layer.add_loss([function() for function in layer._penalties])
+    ctx.losses += layer._compute_penalties(ctx)
     if layer.activity_regularizer is not None:
         layer.add_loss([penalty(one, layer.activity_regularizer) for one in as_list(y)])
 
@@ -457,9 +459,10 @@ class LayerCall:
             known = given[0] if several else given
             pairs = zip(shape, (*known, *shape[len(known) :]), strict=False)
             shape = tuple(b if a is None else a for a, b in pairs)
-        if self.layer._taped and not isinstance(shape, list):
-            dtype = _infer(self.layer, given, "").dtype  # it may give whole numbers
-            return np.broadcast_to(np.ones((), dtype), shape)
+        # A `call` that was tried may have given whole numbers.
+        tried = vars(self.layer).get("_inferred_shapes", {}).get(tuple(as_shape(given)))
+        dtype = None if tried is None else tried[1]
+        one = np.ones((), self.layer.dtype if dtype is None else dtype)
         if isinstance(shape, list):
-            return [np.broadcast_to(np.ones((), self.layer.dtype), one) for one in shape]
-        return np.broadcast_to(np.ones((), self.layer.dtype), shape)
+            return [np.broadcast_to(one, part) for part in shape]
+        return np.broadcast_to(one, shape)

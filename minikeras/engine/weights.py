@@ -261,3 +261,30 @@ def _initial_value(initializer: Any, shape: tuple[int, ...], dtype: str, name: s
             f"shape {shape}."
         )
     return value
+
+
+def layers_in(value: Any) -> Iterator[Any]:
+    """Find the layers in dicts and lists, nested ones too."""
+    if isinstance(value, HasWeights):
+        yield value
+    elif isinstance(value, (dict, list, tuple)):
+        # A copy: another thread may set an attribute meanwhile.
+        for entry in list(value.values() if isinstance(value, dict) else value):
+            yield from layers_in(entry)
+
+
+def all_layers(layer: Any) -> list[Any]:
+    """Return a layer and those that it holds, and they hold, each once."""
+    found: dict[int, Any] = {}
+    waiting = [layer]
+    while waiting:
+        one = waiting.pop()
+        if id(one) not in found:
+            found[id(one)] = one
+            waiting += layers_in(vars(one))
+    return list(found.values())
+
+
+def classes_in(layer: Any) -> dict[str, type]:
+    """Return the classes of a layer and of those in it, by name, to make a copy of it."""
+    return {type(one).__name__: type(one) for one in all_layers(layer)}

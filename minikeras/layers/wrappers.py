@@ -11,10 +11,9 @@ from minikeras.backend import Variable
 from minikeras.backend.operators import TensorLike
 from minikeras.backend.running import current
 from minikeras.engine import Context, InputSpec, Layer
-from minikeras.engine.base_layer import classes_in
 from minikeras.engine.input_spec import Shape
 from minikeras.engine.outputs import as_list, as_shape
-from minikeras.engine.weights import unique
+from minikeras.engine.weights import classes_in, unique
 from minikeras.layers.rnn import own_copies, refuse_constants, split_states
 from minikeras.utils.registry import CustomObjectScope
 

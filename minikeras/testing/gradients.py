@@ -16,8 +16,8 @@ from minikeras.backend.random_functions import restart_seeds
 from minikeras.backend.tape import Tensor, value_of
 from minikeras.backend.variables import Variable
 from minikeras.engine import Context, Layer
-from minikeras.engine.base_layer import layers_in
 from minikeras.engine.outputs import as_list
+from minikeras.engine.weights import all_layers
 from minikeras.layers import Activation
 from minikeras.models import Sequential
 from minikeras.regularizers import Regularizer
@@ -436,7 +436,7 @@ def _regularizer_problem(regularizer: Regularizer, x: Any) -> Problem:
 
 def _repeatable(layer: Layer, run: Callable, seed: int) -> Callable:
     """Return `run` made to give the same result each time, whatever random layers there are."""
-    states = [(part, dict(vars(part))) for part in _all_layers(layer)]
+    states = [(part, dict(vars(part))) for part in all_layers(layer)]
     random = [
         (part, name, copy.deepcopy(value))
         for part, state in states
@@ -481,23 +481,11 @@ def _double_precision() -> Iterator[None]:
 def _in_float64(layer: Any) -> Any:
     """Return a copy of a layer or model that computes in float64."""
     layer = copy.deepcopy(layer)
-    for part in _all_layers(layer):
+    for part in all_layers(layer):
         part.dtype = "float64"
         for weight in part._trainable_weights + part._non_trainable_weights:
             weight.value = weight.value.astype("float64")
     return layer
-
-
-def _all_layers(layer: Layer) -> list[Layer]:
-    """Return a layer and those that it holds, and they hold."""
-    found: dict[int, Layer] = {}
-    waiting = [layer]
-    while waiting:
-        one = waiting.pop()
-        if id(one) not in found:
-            found[id(one)] = one
-            waiting += layers_in(vars(one))
-    return list(found.values())
 
 
 def _shape_for(layer: Layer, input_shape: Sequence[int] | None) -> tuple[int, ...]:

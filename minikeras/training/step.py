@@ -158,12 +158,13 @@ class Step:
         ctx = Context(fixed_phase(False), workspace=workspace, records=False)
         with one_thread():
             y_pred, _ = self.model.propagate(x, ctx)
-            part = ctx.part(mask=ctx.mask)
-            part.records = True  # a loss may use K.gradients
-            with inside(part):
-                own = isinstance(self.loss, InTermsOfK)
-                feeds = [lambda: self._feeds(x)] if own else []
-                score = np.asarray(self.loss.forward(y, y_pred, *feeds))
+            if isinstance(self.loss, InTermsOfK):
+                part = ctx.part(mask=ctx.mask)
+                part.records = True  # a loss may use K.gradients
+                with inside(part):
+                    score = self.loss.forward(y, y_pred, lambda: self._feeds(x))
+            else:
+                score = np.asarray(self.loss.forward(y, y_pred))
             loss, _ = self._loss(score, y_pred, weights, ctx)
             results = [loss, *self._metrics(y, y_pred, weights, ctx)]
         ctx.finish()
