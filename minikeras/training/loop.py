@@ -9,6 +9,7 @@ import numpy as np
 
 from minikeras import callbacks as cb
 from minikeras.backend.running import fixed_phase
+from minikeras.callbacks.history import names_of_results
 from minikeras.engine import Context, Workspace
 from minikeras.ops.blas import one_thread, restore
 from minikeras.training.step import Step
@@ -48,7 +49,7 @@ def fit_loop(
         "samples": source.samples,
         "verbose": verbose,
         "do_validation": validation is not None,
-        "metrics": cb.names_of_results(step.names, validation is not None),
+        "metrics": names_of_results(step.names, validation is not None),
     }
     hooks = cb.CallbackList(chain, model, params)
     for callback in chain:

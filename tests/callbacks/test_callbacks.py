@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 
 from minikeras.callbacks import (
-    Bar,
     BaseLogger,
     Callback,
     CallbackList,
@@ -15,6 +14,7 @@ from minikeras.callbacks import (
 )
 from minikeras.layers import Dense
 from minikeras.models import Sequential
+from minikeras.utils.progress import Bar
 
 
 class Terminal(io.StringIO):

@@ -1,0 +1,72 @@
+"""The dict in which results reach callbacks and the history."""
+
+from __future__ import annotations
+
+from typing import Any
+
+_SPELLINGS = {
+    "accuracy": "acc",
+    "acc": "accuracy",
+    "val_accuracy": "val_acc",
+    "val_acc": "val_accuracy",
+}
+
+
+class Logs(dict):
+    """A dict of results that finds ``'accuracy'`` under ``'acc'`` and the other way round.
+
+    Keras 2.2 reports ``acc`` and ``val_acc``; later versions ``accuracy`` and ``val_accuracy``.
+    Scripts written for either find what they look for; one spelling is stored, the one that came
+    first.
+
+    Examples
+    --------
+    >>> logs = Logs(loss=1.0, acc=0.5)
+    >>> logs["accuracy"], logs.get("accuracy"), "accuracy" in logs, sorted(logs)
+    (0.5, 0.5, True, ['acc', 'loss'])
+    >>> logs["accuracy"] = 0.75
+    >>> logs
+    {'loss': 1.0, 'acc': 0.75}
+    """
+
+    def _stored(self, key: Any) -> Any:
+        """Return the spelling of `key` that is stored, or `key` itself if neither is."""
+        other = _SPELLINGS.get(key)
+        if other is None or dict.__contains__(self, key) or not dict.__contains__(self, other):
+            return key
+        return other
+
+    def __missing__(self, key: str) -> Any:
+        stored = self._stored(key)
+        if stored == key:
+            raise KeyError(key)
+        return dict.__getitem__(self, stored)
+
+    def __contains__(self, key: object) -> bool:
+        return dict.__contains__(self, self._stored(key))
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        dict.__setitem__(self, self._stored(key), value)
+
+    def __delitem__(self, key: str) -> None:
+        dict.__delitem__(self, self._stored(key))
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """Return the entry under `key` in either spelling, or `default`."""
+        try:
+            return self[key]
+        except KeyError:
+            return default
+
+    def setdefault(self, key: str, default: Any = None) -> Any:
+        """Return the entry under `key` in either spelling, which is `default` if it is new."""
+        return dict.setdefault(self, self._stored(key), default)
+
+    def pop(self, key: str, *default: Any) -> Any:
+        """Remove the entry under `key` in either spelling, and return it."""
+        return dict.pop(self, self._stored(key), *default)
+
+    def update(self, *others: Any, **entries: Any) -> None:
+        """Set the entries of a mapping or of pairs, and those given by keyword."""
+        for key, value in dict(*others, **entries).items():
+            self[key] = value
