@@ -384,6 +384,63 @@ class Sequential(Chain, Trainer):
     def _ordered_weights(self) -> list:
         return _unique(weight for layer in self.layers for weight in layer.weights)
 
+    # Files
+
+    def save(self, filepath: Any, overwrite: bool = True, include_optimizer: bool = True) -> None:
+        """Save the model to a file. See `minikeras.models.save_model`."""
+        from minikeras.saving.places import write_to
+        from minikeras.saving.whole_model import write_model
+
+        write_to(filepath, lambda file: write_model(self, file, include_optimizer), overwrite)
+
+    def save_weights(self, filepath: Any, overwrite: bool = True) -> None:
+        """Save the weights alone to a file, in Keras 2's HDF5 format.
+
+        Parameters
+        ----------
+        filepath, overwrite
+            As in `minikeras.models.save_model`.
+        """
+        from minikeras.saving.places import write_to
+        from minikeras.saving.weights import layers_of, write_layers
+
+        layers = layers_of(self)
+        write_to(filepath, lambda file: write_layers(file, layers), overwrite)
+
+    def load_weights(
+        self,
+        filepath: Any,
+        by_name: bool = False,
+        skip_mismatch: bool = False,
+        reshape: bool = False,
+    ) -> None:
+        """Set the weights to those in a file of weights or of a whole model.
+
+        Parameters
+        ----------
+        filepath : str, PathLike, file object or h5py.Group
+        by_name : bool
+            False (default): the file's layers are those of the model, in order; layers without
+            weights do not count. True: layers get the weights of the layer of the same name, and
+            others stay as they are.
+        skip_mismatch : bool
+            With `by_name`: whether weights of another shape or number are left out with a warning.
+            Default False: they are an error.
+        reshape : bool
+            Whether the kernel of a convolution may have another shape of the same size. Default
+            False.
+
+        Raises
+        ------
+        ValueError
+            If the weights do not fit; the model stays as it was.
+        OSError
+            If the file is missing or no HDF5 file.
+        """
+        from minikeras.saving.weights import load_weights
+
+        load_weights(self, filepath, by_name, skip_mismatch, reshape)
+
     # Configuration
 
     def summary(

@@ -72,6 +72,6 @@ class RandomSource:
             self._generator = new_generator()
         return self._generator
 
-    def renew(self) -> None:
-        """Seed the generator again from ``np.random`` when it is next asked for."""
-        self._generator = None
+    def renew(self, at_once: bool = False) -> None:
+        """Seed the generator again from ``np.random``: when it is next asked for, or at once."""
+        self._generator = new_generator() if at_once else None

@@ -5,6 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+#: The moments at which callbacks are called, by the names of Keras 2.2 where it has them.
+HOOKS = (
+    "on_train_begin",
+    "on_train_end",
+    "on_epoch_begin",
+    "on_epoch_end",
+    "on_batch_begin",
+    "on_batch_end",
+    "on_test_begin",
+    "on_test_end",
+    "on_test_batch_begin",
+    "on_test_batch_end",
+    "on_predict_begin",
+    "on_predict_end",
+    "on_predict_batch_begin",
+    "on_predict_batch_end",
+)
+
+#: The later names of hooks that Keras 2.2 has under another.
+LATER_NAMES = {"on_batch_begin": "on_train_batch_begin", "on_batch_end": "on_train_batch_end"}
+
 
 class Callback:
     """The base class of callbacks: override the hooks you need.
@@ -12,10 +33,11 @@ class Callback:
     Attributes
     ----------
     model : Sequential
-        The model in training. ``self.model.stop_training = True`` ends the training.
+        The model at work. ``self.model.stop_training = True`` ends the training after the batch
+        or epoch.
     params : dict
         ``epochs``, ``steps``, ``samples``, ``batch_size``, ``verbose``, ``do_validation`` and
-        ``metrics``, the names of the results.
+        ``metrics``, the names of the results; what a generator can't tell is not there.
     validation_data : list or None
         ``[x, y, sample_weight]`` of the validation data, the weights being ones if none are
         given.
@@ -23,9 +45,13 @@ class Callback:
     Notes
     -----
     `logs` holds the results: after a batch ``batch``, ``size`` and the batch's loss and metrics;
-    after an epoch the epoch's means, and ``val_*`` where there are validation data. The batch
-    hooks may also be given under their later names `on_train_batch_begin` and
-    `on_train_batch_end`.
+    after an epoch the epoch's means, and ``val_*`` where there are validation data. What a
+    callback adds to an epoch's logs, those after it see, and the history keeps.
+
+    The hooks of testing and predicting are those of later Keras. `on_test_begin` and so on are
+    also called when `fit` validates. The hooks of a training's batches have a later name each:
+    `on_batch_end` is also `on_train_batch_end`. If a class defines both, only the later one is
+    called, as in later Keras.
 
     Examples
     --------
@@ -36,9 +62,13 @@ class Callback:
     0 ['loss']
     """
 
+    # For classes whose __init__ does not call this one's, as tqdm's does not.
+    validation_data: Any = None
+    model: Any = None
+
     def __init__(self) -> None:
-        self.validation_data: Any = None
-        self.model: Any = None
+        self.validation_data = None
+        self.model = None
         self.params: dict[str, Any] = {}
 
     def set_params(self, params: dict[str, Any]) -> None:
@@ -62,10 +92,42 @@ class Callback:
         """Run after an epoch and its validation."""
 
     def on_batch_begin(self, batch: int, logs: dict | None = None) -> None:
-        """Run before a batch, counted from 0 in each epoch."""
+        """Run before a batch of training, counted from 0 in each epoch."""
 
     def on_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        """Run after a batch."""
+        """Run after a batch of training."""
+
+    def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:
+        """Do what `on_batch_begin` does, of which this is the later name."""
+        self.on_batch_begin(batch, logs)
+
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        """Do what `on_batch_end` does, of which this is the later name."""
+        self.on_batch_end(batch, logs)
+
+    def on_test_begin(self, logs: dict | None = None) -> None:
+        """Run before `evaluate`, and before the validation in `fit`."""
+
+    def on_test_end(self, logs: dict | None = None) -> None:
+        """Run after `evaluate`, and after the validation in `fit`."""
+
+    def on_test_batch_begin(self, batch: int, logs: dict | None = None) -> None:
+        """Run before a batch of `evaluate` or of validation, counted from 0."""
+
+    def on_test_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        """Run after a batch of `evaluate` or of validation."""
+
+    def on_predict_begin(self, logs: dict | None = None) -> None:
+        """Run before `predict`."""
+
+    def on_predict_end(self, logs: dict | None = None) -> None:
+        """Run after `predict`."""
+
+    def on_predict_batch_begin(self, batch: int, logs: dict | None = None) -> None:
+        """Run before a batch of `predict`, counted from 0."""
+
+    def on_predict_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        """Run after a batch of `predict`."""
 
 
 class LambdaCallback(Callback):
@@ -80,7 +142,13 @@ class LambdaCallback(Callback):
     on_train_begin, on_train_end : callable, optional
         Called with ``(logs)``.
     **kwargs
-        Any further attributes of the callback.
+        Functions for any other hook of `Callback`, such as ``on_test_end``; and any further
+        attributes of the callback.
+
+    Raises
+    ------
+    TypeError
+        If what is given for a hook can't be called, or ``on_...`` is the name of no hook.
 
     Examples
     --------
@@ -110,5 +178,16 @@ class LambdaCallback(Callback):
             on_train_end=on_train_end,
         )
         for name, value in given.items():
-            if value is not None:
-                setattr(self, name, value)
+            if name.startswith("on_"):
+                if value is None:
+                    continue
+                _check_hook(name, value)
+            setattr(self, name, value)
+
+
+def _check_hook(name: str, value: Any) -> None:
+    if name not in HOOKS and name not in LATER_NAMES.values():
+        known = ", ".join((*HOOKS, *LATER_NAMES.values()))
+        raise TypeError(f"LambdaCallback: there is no hook {name!r}. Hooks: {known}.")
+    if not callable(value):
+        raise TypeError(f"LambdaCallback: {name} must be a function, got {value!r}.")

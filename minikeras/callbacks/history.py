@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from minikeras.callbacks.base import Callback
-from minikeras.callbacks.logs import Logs
+from minikeras.callbacks.logs import Logs, plain
 
 
 class BaseLogger(Callback):
@@ -56,8 +56,8 @@ class History(Callback):
     ----------
     epoch : list of int
     history : dict of str to list of float
-        Plain Python floats: ``json.dumps(history)`` works. ``history['accuracy']`` and
-        ``history['acc']`` are the same entry.
+        Plain Python floats: ``json.dumps(history)`` works, whatever callbacks have put into the
+        logs. ``history['accuracy']`` and ``history['acc']`` are the same entry.
     """
 
     def __init__(self) -> None:
@@ -74,7 +74,7 @@ class History(Callback):
         """Append the results of the epoch."""
         self.epoch.append(epoch)
         for name, value in (logs or {}).items():
-            self.history.setdefault(name, []).append(value)
+            self.history.setdefault(name, []).append(plain(value))
 
 
 def names_of_results(names: Sequence[str], validation: bool) -> list[str]:

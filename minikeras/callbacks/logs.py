@@ -12,6 +12,31 @@ _SPELLINGS = {
 }
 
 
+def plain(value: Any) -> Any:
+    """Return a result as what JSON knows: a Python number, a text, or a list of them.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> plain(np.float32(0.5)), plain(np.arange(2)), plain("high")
+    (0.5, [0, 1], 'high')
+    """
+    if value is None or type(value) in (float, int, bool, str):
+        return value
+    if isinstance(value, (list, tuple)):
+        return [plain(entry) for entry in value]
+    if isinstance(value, dict):
+        return {str(name): plain(entry) for name, entry in value.items()}
+    if hasattr(value, "numpy"):  # a variable, such as an optimizer's lr
+        value = value.numpy()
+    if hasattr(value, "tolist") and not isinstance(value, complex):
+        return plain(value.tolist())
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return str(value)
+
+
 class Logs(dict):
     """A dict of results that finds ``'accuracy'`` under ``'acc'`` and the other way round.
 

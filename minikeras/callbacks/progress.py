@@ -13,13 +13,15 @@ class ProgbarLogger(Callback):
     """Shows the training: a bar, or one line an epoch. `fit` adds it by `verbose`.
 
     With ``verbose=1``, a tqdm bar in a terminal or a notebook, with the time left and the running
-    means of loss and metrics, and a line of results at its end; into a file or a pipe, that line
-    only. With ``verbose=2``, a line without a bar.
+    means of loss and metrics, which gives way to a line of results at the end; into a file or a
+    pipe, and for what takes less than a tenth of a second, that line only. With ``verbose=2``, a
+    line without a bar.
 
     Parameters
     ----------
     count_mode : {'samples', 'steps'}
-        Whether the bar counts samples or batches. Default ``'samples'``.
+        Whether the bar counts samples or batches. Default ``'samples'``. What the training does
+        not know of, as the number of samples of a generator, is counted without an end.
     stateful_metrics : iterable of str, optional
         Names of results of which the bar shows the last value, and not the running mean.
 
@@ -52,7 +54,7 @@ class ProgbarLogger(Callback):
             say(f"Epoch {epoch + 1}/{self.epochs}")
         if self.verbose == 1:
             unit = self.count_mode.removesuffix("s")
-            self.bar = Bar(self.params[self.count_mode], unit, self.stateful_metrics)
+            self.bar = Bar(self.params.get(self.count_mode), unit, self.stateful_metrics)
 
     def on_batch_end(self, batch: int, logs: dict | None = None) -> None:
         """Move the bar."""

@@ -19,9 +19,10 @@ from minikeras.engine import Context, Layer
 from minikeras.engine.outputs import as_list
 from minikeras.engine.weights import all_layers
 from minikeras.layers import Activation
-from minikeras.models import Sequential
 from minikeras.regularizers import Regularizer
+from minikeras.sequential import Sequential
 from minikeras.testing.differences import GradientError, Problem, Report, compare
+from minikeras.training.inputs import converted, standardize
 from minikeras.utils.registry import unknown_name_message
 
 __all__ = ["check_gradients"]
@@ -348,7 +349,7 @@ def _model_problem(model: Sequential, data: Sequence[Any], seed: int) -> Problem
         loss_weights=model.loss_weights,
         sample_weight_mode=model.sample_weight_mode,
     )
-    arrays = model._convert(model._standardize(*data))
+    arrays = converted(model, standardize(model, *data))
     step = model._ready()
 
     def loss() -> float:

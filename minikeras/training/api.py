@@ -3,179 +3,58 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minikeras import losses, optimizers
 from minikeras.backend.running import fixed_phase
-from minikeras.engine import Context, Layer
+from minikeras.callbacks.calling import CallbackList
+from minikeras.engine import Context
 from minikeras.ops.blas import one_thread
-from minikeras.optimizer_base import OptimizerState
 from minikeras.training.arguments import (
     DEFAULT_BATCH_SIZE,
+    Feeding,
     check_batch_size,
     check_callbacks,
     check_epoch,
+    check_feeding,
+    check_frequency,
+    check_steps,
     check_verbose,
-    read_only,
-    refuse_steps,
+    later_arguments,
     scalar_or_list,
-    single,
-    split,
-    unpack_validation,
 )
-from minikeras.training.data import ArraySource, as_array, check_lengths
+from minikeras.training.compiling import Compiled
+from minikeras.training.data import by_class, is_generator
+from minikeras.training.generator_methods import GeneratorMethods
+from minikeras.training.inputs import converted, standardize, standardize_x
 from minikeras.training.loop import evaluate_loop, fit_loop, predict_loop
+from minikeras.training.make_sources import (
+    Source,
+    array_source,
+    array_sources,
+    batch_source,
+    validation_beside,
+)
 from minikeras.training.stateful import check_batch, check_epochs, check_prediction
-from minikeras.training.step import Step, resolve_metrics
-from minikeras.training.targets import check_labels, check_targets
-from minikeras.training.weighting import standardize_weights
 
 if TYPE_CHECKING:
     from minikeras.callbacks import History
 
 
-class Trainer(Layer):
+class Trainer(GeneratorMethods, Compiled):
     """A container of layers that can be compiled, trained and used.
 
     Attributes
     ----------
-    optimizer : Optimizer
-    loss : str or callable
-        As passed to `compile`; likewise `metrics`, `loss_weights`, `sample_weight_mode` and
-        `weighted_metrics`.
     history : History
         Of the last `fit`, kept also if it was interrupted.
     stop_training : bool
         Set it in a callback to end the training after the current batch.
     """
 
-    if TYPE_CHECKING:  # what the container provides
-        layers: list[Layer]
-
-        @property
-        def input_names(self) -> list[str]:
-            """Names of the inputs, by which a dict of data goes."""
-
-        @property
-        def output_names(self) -> list[str]:
-            """Names of the outputs."""
-
-        @property
-        def state_batch_size(self) -> int | None:
-            """The batch size of the states that stateful layers keep."""
-
-        def _accept(self, x: np.ndarray, name: str) -> np.ndarray: ...
-
-        def signature(self) -> tuple:
-            """Return what tells whether layers have been exchanged."""
-
-    optimizer: Any = None
-    loss: Any = None
-    metrics: Any = None
-    loss_weights: Any = None
-    sample_weight_mode: str | None = None
-    weighted_metrics: Any = None
     stop_training = False
-    _step: Step | None = None
-    _loss_function: Callable | None = None
-    _optimizer_state: OptimizerState | None = None
-
-    def compile(
-        self,
-        optimizer: Any,
-        loss: Any = None,
-        metrics: Any = None,
-        loss_weights: Any = None,
-        sample_weight_mode: str | None = None,
-        weighted_metrics: Any = None,
-        target_tensors: None = None,
-        **kwargs: Any,
-    ) -> None:
-        """Configure the model for training.
-
-        Parameters
-        ----------
-        optimizer : str, dict or Optimizer
-            See `minikeras.optimizers`.
-        loss : str or callable
-            See `minikeras.losses`. A list or dict of one entry, the latter by the name of the
-            last layer, means the same.
-        metrics : list of str or callable, optional
-            What to report besides the loss, such as ``['accuracy']``. See `minikeras.metrics`.
-        loss_weights : float, or list or dict of one float, optional
-            Factor of the loss. Default 1.
-        sample_weight_mode : {None, 'temporal'}
-            With ``'temporal'``, `sample_weight` has one weight per time step. Default None.
-        weighted_metrics : list of str or callable, optional
-            Like `metrics`, but samples count by their weights.
-        target_tensors : None
-            Not supported: there is no symbolic graph into which a tensor could be fed.
-
-        Raises
-        ------
-        ValueError
-            If an argument is invalid.
-
-        Examples
-        --------
-        >>> from minikeras import Sequential
-        >>> from minikeras.layers import Dense
-        >>> model = Sequential([Dense(1, input_dim=4)])
-        >>> model.compile(optimizer="sgd", loss="mse", metrics=["mae"])
-        >>> model.metrics_names
-        ['loss', 'mean_absolute_error']
-        """
-        if target_tensors is not None:
-            raise ValueError(
-                "target_tensors is not supported: targets are NumPy arrays, passed to fit as y."
-            )
-        if kwargs:
-            raise TypeError(
-                f"compile got unknown arguments: {sorted(kwargs)}. (Arguments for a TensorFlow "
-                "session have no meaning here.)"
-            )
-        sample_weight_mode = single(sample_weight_mode, "sample_weight_mode", self._output_name())
-        if sample_weight_mode not in (None, "temporal"):
-            raise ValueError(
-                f"sample_weight_mode must be None or 'temporal', got {sample_weight_mode!r}."
-            )
-        if loss is None:
-            raise ValueError("compile needs a loss, such as loss='mse'.")
-        loss_name = single(loss, "loss", self._output_name())
-        if isinstance(loss_name, str) and loss_name.lower() in optimizers.NAMES:
-            raise ValueError(
-                f"loss={loss_name!r} is the name of an optimizer: compile takes the optimizer "
-                "first, then the loss."
-            )
-        loss_function = losses.get(loss_name)
-        losses.pair(loss_function)
-        before = self.__dict__.copy()
-        self.__dict__.update(
-            optimizer=optimizers.get(optimizer),
-            loss=loss,
-            metrics=metrics,
-            loss_weights=loss_weights,
-            sample_weight_mode=sample_weight_mode,
-            weighted_metrics=weighted_metrics,
-            _loss_function=loss_function,
-            _step=None,
-            _optimizer_state=None,
-        )
-        try:
-            if self.built:
-                self._ready()
-        except BaseException:  # a model that was compiled stays as it was
-            self.__dict__.clear()
-            self.__dict__.update(before)
-            raise
-
-    @property
-    def metrics_names(self) -> list[str]:
-        """Names of what `evaluate` and `train_on_batch` return: the loss, then the metrics."""
-        return list(self._ready().names)
 
     def fit(
         self,
@@ -191,18 +70,21 @@ class Trainer(Layer):
         class_weight: dict | None = None,
         sample_weight: Any = None,
         initial_epoch: int = 0,
-        steps_per_epoch: None = None,
-        validation_steps: None = None,
+        steps_per_epoch: int | None = None,
+        validation_steps: int | None = None,
+        **kwargs: Any,
     ) -> History:
         """Train the model for a number of epochs.
 
         Parameters
         ----------
-        x : array_like, shape (samples, ...)
+        x : array_like, shape (samples, ...), or generator or Sequence of batches
             Inputs. A list or dict of one array, the latter by the name of the input, means the
-            same.
+            same. An `HDF5Matrix` or h5py dataset is read batch by batch. A generator or
+            `minikeras.utils.Sequence` gives tuples ``(x, y)`` or ``(x, y, sample_weight)``: see
+            `fit_generator`.
         y : array_like, shape (samples, ...)
-            Targets.
+            Targets. Left out if `x` makes batches by itself.
         batch_size : int, optional
             Samples per update. Default: the batch size that the model states, as by
             ``batch_input_shape``; else that of the states a stateful model keeps; else 32.
@@ -215,10 +97,13 @@ class Trainer(Layer):
         validation_split : float
             The part of the data, from 0 up to but not including 1, that is held out to report
             ``val_loss`` and so on: the last samples of `x` and `y`, before any shuffling.
-        validation_data : tuple, optional
-            ``(x, y)`` or ``(x, y, sample_weight)`` in place of `validation_split`.
+        validation_data : tuple, generator or Sequence, optional
+            ``(x, y)`` or ``(x, y, sample_weight)`` in place of `validation_split`; or what makes
+            such batches.
         shuffle : bool or 'batch'
             Whether to visit samples, or whole batches, in a new order each epoch. Default True.
+            ``'batch'`` suits data on disk, of which rows side by side are read much faster. A
+            `Sequence` can shuffle its batches only, a generator nothing.
         class_weight : dict of int to float, optional
             How much the samples of each class count in the loss.
         sample_weight : array_like, optional
@@ -226,8 +111,17 @@ class Trainer(Layer):
             with ``sample_weight_mode='temporal'``.
         initial_epoch : int
             The epoch at which to start, counted from 0.
-        steps_per_epoch, validation_steps : None
-            Only meaningful for generators, which are not supported yet: ValueError.
+        steps_per_epoch : int, optional
+            How many batches of a generator or Sequence make an epoch. With arrays, as in Keras 2.2:
+            each step takes all of them as one batch, so `batch_size` must be left out.
+        validation_steps : int, optional
+            How many batches of a generator or Sequence make a validation. With arrays, it goes
+            together with `steps_per_epoch`, and means the same.
+        **kwargs
+            Arguments that came with later versions of Keras: `workers`, `max_queue_size` and
+            `use_multiprocessing` as in `fit_generator`; `validation_freq`, an int (every how many
+            epochs to validate) or a list of epochs counted from 1. And `nb_epoch`, the name
+            of `epochs` in Keras 1.
 
         Returns
         -------
@@ -273,38 +167,55 @@ class Trainer(Layer):
         3
         """
         self._need_compiled("fit")
-        refuse_steps(steps_per_epoch=steps_per_epoch, validation_steps=validation_steps)
-        batch_size = self._batch_size(batch_size)
+        later = later_arguments(
+            "fit",
+            kwargs,
+            nb_epoch=epochs,
+            validation_freq=1,
+            workers=1,
+            max_queue_size=10,
+            use_multiprocessing=False,
+        )
+        if "nb_epoch" in kwargs:
+            warnings.warn("nb_epoch is the name of Keras 1: it is epochs now.", stacklevel=2)
+        epochs, validates = later.pop("nb_epoch"), check_frequency(later.pop("validation_freq"))
+        feeding = check_feeding(**later)
         epochs = check_epoch(epochs, "epochs")
         initial_epoch = check_epoch(initial_epoch, "initial_epoch")
         callbacks = check_callbacks(callbacks)
         if shuffle not in (True, False, None, "batch"):
             raise ValueError(f"shuffle must be True, False or 'batch', got {shuffle!r}.")
         check_verbose(verbose, (0, 1, 2))
-        arrays = self._standardize(x, y, sample_weight, class_weight)
-        held_out = None
-        if validation_data is not None:
-            x, y, sample_weight = unpack_validation(validation_data)
-            held_out = self._standardize(x, y, sample_weight, name="validation ")
-            samples = {"x": len(arrays[0]), "validation x": len(held_out[0])}
-        elif validation_split:
-            arrays, held_out = split(arrays, validation_split)
-            held = f"what validation_split={validation_split} "
-            samples = {f"{held}leaves": len(arrays[0]), f"{held}holds out": len(held_out[0])}
+        steps = check_steps(steps_per_epoch, "steps_per_epoch")
+        validation_steps = check_steps(validation_steps, "validation_steps")
+        source: Source
+        if is_generator(x):
+            given = {"y": y, "sample_weight": sample_weight, "batch_size": batch_size}
+            _refuse_beside_batches(x, given, validation_split=validation_split or None)
+            runs = max(0, epochs - initial_epoch)
+            source = batch_source(
+                self, x, steps, "steps_per_epoch", feeding, runs, bool(shuffle), class_weight
+            )
+            held_out = validation_beside(
+                source, self, validation_data, validation_steps, feeding, runs
+            )
         else:
-            samples = {"x": len(arrays[0])}
-        check_epochs(self, batch_size, samples, shuffle or False)
+            _check_steps_of_arrays(batch_size, steps, validation_steps, validation_data)
+            source, held_out = array_sources(
+                self,
+                standardize(self, x, y, sample_weight, class_weight),
+                validation_data,
+                validation_split,
+                self._batch_size(batch_size),
+                shuffle or False,
+                steps,
+                validation_steps,
+                feeding,
+            )
         step = self._ready()
         self._warn_if_trainable_changed(step)
         return fit_loop(
-            self,
-            step,
-            self._source(arrays, batch_size, shuffle or False),
-            epochs,
-            verbose,
-            callbacks,
-            None if held_out is None else self._source(held_out, batch_size),
-            initial_epoch,
+            self, step, source, epochs, verbose, callbacks, held_out, initial_epoch, validates
         )
 
     def evaluate(
@@ -314,7 +225,8 @@ class Trainer(Layer):
         batch_size: int | None = None,
         verbose: int = 1,
         sample_weight: Any = None,
-        steps: None = None,
+        steps: int | None = None,
+        **kwargs: Any,
     ) -> float | list[float]:
         """Return the loss and the metrics on given data, without training.
 
@@ -324,8 +236,13 @@ class Trainer(Layer):
             As in `fit`.
         verbose : {0, 1}
             Whether to show a progress bar. Default 1.
-        steps : None
-            Only meaningful for generators, which are not supported yet: ValueError.
+        steps : int, optional
+            How many batches of a generator to use; None: all that a Sequence has. With arrays, as
+            in Keras 2.2: all of them are one batch, so many times.
+        **kwargs
+            Arguments that came with later versions of Keras: `callbacks`, of which the
+            ``on_test_*`` hooks are called; `workers`, `max_queue_size` and `use_multiprocessing`
+            as in `fit_generator`.
 
         Returns
         -------
@@ -333,29 +250,50 @@ class Trainer(Layer):
             The loss; with metrics, a list in the order of `metrics_names`.
         """
         self._need_compiled("evaluate")
-        refuse_steps(steps=steps)
         check_verbose(verbose, (0, 1))
-        batch_size = self._batch_size(batch_size)
-        arrays = self._standardize(x, y, sample_weight)
-        check_epochs(self, batch_size, {"x": len(arrays[0])})
-        results = evaluate_loop(self._ready(), self._source(arrays, batch_size), verbose)
-        return scalar_or_list(results)
+        callbacks, feeding = _later("evaluate", kwargs)
+        steps = check_steps(steps, "steps")
+        source: Source
+        if is_generator(x):
+            given = {"y": y, "sample_weight": sample_weight, "batch_size": batch_size}
+            _refuse_beside_batches(x, given)
+            source = batch_source(self, x, steps, "steps", feeding, restarts=True)
+        else:
+            _check_steps_of_arrays(batch_size, steps)
+            size = self._batch_size(batch_size)
+            arrays = standardize(self, x, y, sample_weight)
+            check_epochs(self, len(arrays[0]) if steps else size, {"x": len(arrays[0])})
+            source = array_source(self, arrays, size, repeats=steps)
+        step = self._ready()
+        hooks = self._hooks(callbacks, source, verbose, step.names)
+        return scalar_or_list(_closing(source, evaluate_loop, step, source, verbose, hooks))
 
     def predict(
-        self, x: Any, batch_size: int | None = None, verbose: int = 0, steps: None = None
+        self,
+        x: Any,
+        batch_size: int | None = None,
+        verbose: int = 0,
+        steps: int | None = None,
+        **kwargs: Any,
     ) -> np.ndarray:
         """Return the model's output for given inputs.
 
         Parameters
         ----------
-        x : array_like, shape (samples, ...)
+        x : array_like, shape (samples, ...), or generator or Sequence of batches
+            Of what makes batches, targets and weights beside the inputs are not looked at.
         batch_size : int, optional
             Default as in `fit`. It decides memory and speed, not the result, unless the model is
             stateful: see Notes.
         verbose : {0, 1}
             Whether to show a progress bar. Default 0.
-        steps : None
-            Only meaningful for generators, which are not supported yet: ValueError.
+        steps : int, optional
+            How many batches of a generator to use; None: all that a Sequence has. With arrays, as
+            in Keras 2.2: all of them are one batch, so many times.
+        **kwargs
+            Arguments that came with later versions of Keras: `callbacks`, of which the
+            ``on_predict_*`` hooks are called; `workers`, `max_queue_size` and
+            `use_multiprocessing` as in `fit_generator`.
 
         Returns
         -------
@@ -374,14 +312,35 @@ class Trainer(Layer):
         and the next batch may have any size, whatever ``batch_input_shape`` states. So a model
         trained with 32 sequences at a time can predict one.
         """
-        refuse_steps(steps=steps)
         check_verbose(verbose, (0, 1))
-        batch_size = self._batch_size(batch_size)
-        x = self._standardize_x(x)
-        check_prediction(self, batch_size, len(x))
-        if len(x) == 0 or (len(x) <= batch_size and not verbose):
+        if kwargs or steps is not None or is_generator(x):
+            return self._predict(x, batch_size, verbose, check_steps(steps, "steps"), kwargs)
+        size = self._batch_size(batch_size)
+        x = standardize_x(self, x)
+        check_prediction(self, size, len(x))
+        if len(x) == 0 or (len(x) <= size and not verbose):
             return self._predict_once(x)
-        return predict_loop(self, self._source((x, None, None), batch_size), verbose)
+        return predict_loop(self, array_source(self, (x, None, None), size), verbose)
+
+    def _predict(
+        self, x: Any, batch_size: int | None, verbose: int, steps: int | None, kwargs: dict
+    ) -> np.ndarray:
+        """Predict from what makes batches, in a number of steps, or with callbacks."""
+        callbacks, feeding = _later("predict", kwargs)
+        source: Source
+        if is_generator(x):
+            _refuse_beside_batches(x, {"batch_size": batch_size})
+            source = batch_source(self, x, steps, "steps", feeding, restarts=True, only_x=True)
+        else:
+            _check_steps_of_arrays(batch_size, steps)
+            size = self._batch_size(batch_size)
+            x = standardize_x(self, x)
+            check_prediction(self, len(x) if steps else size, len(x))
+            if len(x) == 0:
+                return self._predict_once(x)
+            source = array_source(self, (x, None, None), size, repeats=steps)
+        hooks = self._hooks(callbacks, source, verbose, [])
+        return _closing(source, predict_loop, self, source, verbose, hooks)
 
     def train_on_batch(
         self,
@@ -395,7 +354,8 @@ class Trainer(Layer):
         Parameters
         ----------
         x, y, sample_weight, class_weight
-            As in `fit`.
+            As in `fit`. Older versions of Keras had `class_weight` before `sample_weight`: a dict
+            of class weights is known for what it is in either place.
 
         Returns
         -------
@@ -403,22 +363,24 @@ class Trainer(Layer):
             The loss before the update; with metrics, a list in the order of `metrics_names`.
         """
         self._need_compiled("train_on_batch")
-        arrays = self._standardize(x, y, sample_weight, class_weight)
+        if by_class(sample_weight) and not isinstance(class_weight, dict):
+            sample_weight, class_weight = class_weight, sample_weight
+        arrays = standardize(self, x, y, sample_weight, class_weight)
         check_batch(self, len(arrays[0]))
         step = self._ready()
         step.random.renew()
-        return scalar_or_list(step.train(*self._convert(arrays)))
+        return scalar_or_list(step.train(*converted(self, arrays)))
 
     def test_on_batch(self, x: Any, y: Any, sample_weight: Any = None) -> float | list[float]:
         """Return the loss and the metrics of one batch, without training. See `train_on_batch`."""
         self._need_compiled("test_on_batch")
-        arrays = self._standardize(x, y, sample_weight)
+        arrays = standardize(self, x, y, sample_weight)
         check_batch(self, len(arrays[0]))
-        return scalar_or_list(self._ready().test(*self._convert(arrays)))
+        return scalar_or_list(self._ready().test(*converted(self, arrays)))
 
     def predict_on_batch(self, x: Any) -> np.ndarray:
         """Return the model's output for one batch."""
-        x = self._standardize_x(x)
+        x = standardize_x(self, x)
         check_batch(self, len(x))
         return self._predict_once(x)
 
@@ -454,8 +416,18 @@ class Trainer(Layer):
         stated = self._input_shape[0] if self._input_shape else None
         return stated or self.state_batch_size or DEFAULT_BATCH_SIZE
 
-    def _predict_once(self, x: np.ndarray) -> np.ndarray:
-        x = self._converted(read_only(x))
+    def _hooks(
+        self, callbacks: Any, source: Source, verbose: int, names: list[str]
+    ) -> CallbackList | None:
+        """Return the callbacks of `evaluate` or `predict`, told what there is to tell."""
+        found = check_callbacks(callbacks)
+        if not found:
+            return None
+        params = {"steps": source.steps, "verbose": verbose, "metrics": list(names)}
+        return CallbackList(found, self, params)
+
+    def _predict_once(self, x: Any) -> np.ndarray:
+        x = converted(self, (x, None, None))[0]
         ctx = Context(fixed_phase(False), records=False)
         with one_thread():
             y, _ = self.propagate(x, ctx)
@@ -463,127 +435,44 @@ class Trainer(Layer):
         # Neither the caller's own memory is handed out, nor a view that keeps a larger array alive.
         return y.copy() if y.base is not None or y is x else y
 
-    def _ready(self) -> Step:
-        """Return the compiled step, made at first use after `compile` or a change of layers."""
-        self._need_compiled("it")
-        self._notice_changes()
-        if self._step is None:
-            if not self.built:
-                raise RuntimeError(
-                    "The model's input shape is not known yet: give the first layer an "
-                    "input_shape, or call fit or predict on data first."
-                )
-            assert self._loss_function is not None
-            name = self._output_name()
-            factor = 1.0 if self.loss_weights is None else self.loss_weights
-            self._step = Step(
-                self,
-                self.optimizer,
-                self._loss_function,
-                float(single(factor, "loss_weights", name)),
-                self._resolve(self.metrics),
-                self._resolve(self.weighted_metrics),
-                previous=self._optimizer_state,
-            )
-            self._optimizer_state = self._step.state
-        return self._step
 
-    def _notice_changes(self) -> None:
-        """Drop the compiled step, and work out the shapes anew, if layers have been exchanged."""
-        if self._step is not None and self._step.signature != self.signature():
-            self.build(self.input_shape)
-            self._step = None
+def _later(where: str, given: dict[str, Any]) -> tuple[Any, Feeding]:
+    """Return callbacks and feeding from the arguments of later versions of Keras."""
+    later = later_arguments(
+        where, given, callbacks=None, workers=1, max_queue_size=10, use_multiprocessing=False
+    )
+    return later.pop("callbacks"), check_feeding(**later)
 
-    def _resolve(self, identifiers: Any) -> list[tuple[str, Callable]]:
-        assert self._loss_function is not None
-        return resolve_metrics(
-            identifiers, self._loss_function, self.output_shape, self._output_name()
-        )
 
-    def _need_compiled(self, what: str) -> None:
-        if self.optimizer is None:
-            raise RuntimeError(
-                f"The model must be compiled before {what} is used: call "
-                "model.compile(optimizer, loss) first."
+def _closing(source: Source, loop: Any, *args: Any) -> Any:
+    """Run a loop, and close its source."""
+    try:
+        return loop(*args)
+    finally:
+        source.close()
+
+
+def _refuse_beside_batches(x: Any, given: dict[str, Any], **more: Any) -> None:
+    """Raise ValueError for arguments that have no meaning where `x` makes batches by itself."""
+    for name, value in {**given, **more}.items():
+        if value is not None:
+            raise ValueError(
+                f"{name} can't be given together with a {type(x).__name__} as x, which makes "
+                "batches by itself: (inputs, targets) or (inputs, targets, sample_weights)."
             )
 
-    def _input_name(self) -> str | None:
-        return self.input_names[0] if self.layers else None
 
-    def _output_name(self) -> str | None:
-        return self.output_names[0] if self.layers else None
-
-    def _standardize_x(self, x: Any, name: str = "x") -> np.ndarray:
-        """Return `x` as an array that fits the model, building the model at first sight of data."""
-        if x is None:
-            raise ValueError(f"{name} is None: pass an array of shape (samples, ...).")
-        key = self._input_name() if isinstance(x, dict) else None
-        return self._accept(as_array(x, name, key), name)
-
-    def _standardize(
-        self,
-        x: Any,
-        y: Any,
-        sample_weight: Any = None,
-        class_weight: dict | None = None,
-        name: str = "",
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-        """Check inputs, targets and weights against the model and each other."""
-        assert self._loss_function is not None
-        self._notice_changes()
-        if x is None or y is None:
-            missing = "x" if x is None else "y"
-            raise ValueError(f"{name}{missing} is None: pass an array of shape (samples, ...).")
-        x = as_array(x, f"{name}x", self._input_name())
-        y = as_array(y, f"{name}y", self._output_name())
-        check_lengths(x, y, name=name)
-        if len(x) == 0:
-            raise ValueError(f"{name}x and {name}y hold no samples.")
-        x = self._accept(x, f"{name}x")
-        if y.ndim == len(self.output_shape) - 1 and self.output_shape[-1] == 1:
-            y = y[..., np.newaxis]
-        check_targets(self._loss_function, y, self.output_shape, name=name)
-        if self._loss_function is losses.sparse_categorical_crossentropy:
-            check_labels(y, self.output_shape[-1] or 1, name=name)
-        if sample_weight is not None:
-            sample_weight = as_array(sample_weight, f"{name}sample_weight", self._output_name())
-        if isinstance(class_weight, dict) and self._output_name() in class_weight:
-            class_weight = single(class_weight, "class_weight", self._output_name())
-        weights = standardize_weights(
-            y,
-            sample_weight,
-            class_weight,
-            self.sample_weight_mode,
-            name=name,
-            output_rank=len(self.output_shape),
+def _check_steps_of_arrays(
+    batch_size: Any, steps: int | None, validation_steps: int | None = None, validation: Any = ()
+) -> None:
+    """Check numbers of steps where the data are arrays."""
+    if steps and batch_size is not None:
+        raise ValueError(
+            f"With arrays, a number of steps ({steps}) means: all samples as one batch, so many "
+            f"times. It does not go together with batch_size={batch_size}: leave out one of them."
         )
-        return x, y, weights
-
-    def _source(self, arrays: tuple, batch_size: int, shuffle: bool | str = False) -> ArraySource:
-        x, y, weights = arrays
-        return ArraySource(
-            x, y, weights, batch_size, shuffle, self.input_dtype, self._target_dtype()
+    if validation_steps and not steps and not is_generator(validation):
+        raise ValueError(
+            "validation_steps goes together with steps_per_epoch, or with a generator or Sequence "
+            "as validation_data; with arrays, batch_size decides."
         )
-
-    def _converted(self, x: np.ndarray) -> np.ndarray:
-        dtype = self.input_dtype
-        return x if dtype is None else x.astype(dtype, copy=False)
-
-    def _convert(self, arrays: tuple) -> tuple:
-        x, y, weights = map(read_only, arrays)
-        dtype = self._target_dtype()
-        return self._converted(x), y if dtype is None else y.astype(dtype, copy=False), weights
-
-    def _target_dtype(self) -> str | None:
-        """Return the type of the targets: the last layer's; class numbers stay what they are."""
-        if self._loss_function is losses.sparse_categorical_crossentropy:
-            return None
-        return self.layers[-1].dtype
-
-    def _warn_if_trainable_changed(self, step: Step) -> None:
-        if set(step.trainable) != set(self.trainable_weights):
-            warnings.warn(
-                "The trainable weights have changed since compile: layer.trainable takes effect "
-                "only when the model is compiled again.",
-                stacklevel=3,
-            )

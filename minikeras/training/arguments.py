@@ -2,20 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
 
 #: Samples per update where the caller does not say.
 DEFAULT_BATCH_SIZE = 32
 
 
+class Feeding(NamedTuple):
+    """How batches are made ahead of the training.
+
+    Parameters
+    ----------
+    workers : int
+        Threads or processes; 0 makes batches when they are needed. Default 1.
+    max_queue_size : int
+        How many batches may be waiting. Default 10.
+    use_multiprocessing : bool
+        Whether workers are processes. Default False.
+    """
+
+    workers: int = 1
+    max_queue_size: int = 10
+    use_multiprocessing: bool = False
+
+
 def read_only(array: Any) -> Any:
-    """Return a view that can't be written to, None for None.
+    """Return a view that can't be written to; what is no array in memory as it is.
 
     What a layer spoils would be the user's data.
     """
-    if array is None:
-        return None
+    if not hasattr(array, "view"):  # None, or data on disk
+        return array
     view = array.view()
     view.setflags(write=False)
     return view
@@ -106,14 +124,79 @@ def check_callbacks(callbacks: Iterable[Any] | None) -> list[Any]:
     return list(callbacks or ())
 
 
-def refuse_steps(**steps: Any) -> None:
-    """Raise ValueError for numbers of steps, which arrays leave no room for."""
-    for name, value in steps.items():
-        if value is not None:
-            raise ValueError(
-                f"{name} is for generators, which are not supported yet; with arrays, the number "
-                "of steps follows from batch_size."
-            )
+def check_steps(value: Any, name: str) -> int | None:
+    """Return a number of steps as an int, None for None."""
+    if value is None:
+        return None
+    number = whole(value)
+    if number is None or number < 1:
+        raise ValueError(f"{name} must be an int greater than 0, or None; got {value!r}.")
+    return number
+
+
+def check_feeding(workers: Any, max_queue_size: Any, use_multiprocessing: Any) -> Feeding:
+    """Return how batches are made ahead, checked."""
+    threads, waiting = whole(workers), whole(max_queue_size)
+    if threads is None or threads < 0:
+        raise ValueError(f"workers must be an int of at least 0, got {workers!r}.")
+    if waiting is None or waiting < 1:
+        raise ValueError(f"max_queue_size must be an int greater than 0, got {max_queue_size!r}.")
+    return Feeding(threads, waiting, bool(use_multiprocessing))
+
+
+def later_arguments(where: str, given: dict[str, Any], **defaults: Any) -> dict[str, Any]:
+    """Return the values of arguments that came with later versions of Keras.
+
+    Parameters
+    ----------
+    where : str
+        The method's name.
+    given : dict
+        What its ``**kwargs`` caught.
+    **defaults
+        The arguments it knows, with their defaults.
+
+    Raises
+    ------
+    TypeError
+        If there is another argument.
+    """
+    unknown = sorted(set(given) - set(defaults))
+    if unknown:
+        raise TypeError(f"{where} got unknown arguments: {', '.join(unknown)}.")
+    return {**defaults, **given}
+
+
+def check_frequency(value: Any) -> Callable[[int], bool]:
+    """Return whether an epoch, counted from 0, ends with validation.
+
+    Parameters
+    ----------
+    value : int or collection of int
+        Every how many epochs, or after which, counted from 1.
+    """
+    number = whole(value) if not hasattr(value, "__iter__") else None
+    if number is not None and number > 0:
+        return lambda epoch: (epoch + 1) % number == 0
+    if hasattr(value, "__contains__") and not isinstance(value, str):
+        return lambda epoch: epoch + 1 in value
+    raise ValueError(
+        "validation_freq must be an int greater than 0, or a list of epochs counted from 1; got "
+        f"{value!r}."
+    )
+
+
+def loss_factor(loss_weights: Any, output_name: str | None) -> float:
+    """Return `loss_weights` of `compile` as one factor."""
+    factor = single(loss_weights, "loss_weights", output_name)
+    if factor is None:
+        return 1.0
+    try:
+        return float(factor)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"loss_weights must be a number, or a list or dict of one; got {loss_weights!r}."
+        ) from None
 
 
 def scalar_or_list(results: list[float]) -> float | list[float]:

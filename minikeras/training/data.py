@@ -1,24 +1,20 @@
-"""From what the user passes to batches: checks of shape and type, and sources of batches.
-
-A source of batches has `samples`, `steps`, `batch_size` and `batches()`, which yields
-``(x, y, weights)`` for one epoch. The loops know nothing else about the data.
-"""
+"""Arrays from what the user passes: checks of type, shape and length."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from minikeras.backend import check_numerics
-from minikeras.training.arguments import read_only
+from minikeras.training.disk import OnDisk, on_disk
 
 Batch = tuple[np.ndarray, "np.ndarray | None", "np.ndarray | None"]
 
 
-def as_array(data: Any, name: str, key: str | None = None) -> np.ndarray:
-    """Return `data` as an array of numbers.
+def as_array(data: Any, name: str, key: str | None = None) -> Any:
+    """Return `data` as an array of numbers; large data on disk stay there, as `OnDisk`.
 
     Parameters
     ----------
@@ -36,8 +32,10 @@ def as_array(data: Any, name: str, key: str | None = None) -> np.ndarray:
     """
     if not isinstance(data, np.ndarray):
         data = _unwrapped(data, name, key)
+        if on_disk(data) and np.prod(data.shape[1:]) > 1:
+            return _on_disk(data, name)
     try:
-        array = np.asarray(data)
+        array = np.asarray(data[:] if on_disk(data) else data)
         if array.dtype == object:  # as pandas makes of columns of different types
             array = array.astype("float64")
     except (ValueError, TypeError) as error:
@@ -53,11 +51,7 @@ def as_array(data: Any, name: str, key: str | None = None) -> np.ndarray:
             f"{name} can't be made into one array of numbers: {error}. Turn text and categories "
             "into numbers first, and make all rows of one length."
         ) from error
-    if array.dtype.kind not in "biuf":
-        raise ValueError(
-            f"{name} must hold numbers; got an array of dtype {array.dtype} and shape "
-            f"{array.shape}. Turn text into numbers first, with astype if they are written out."
-        )
+    _check_kind(array, name)
     if array.ndim == 0:
         raise ValueError(f"{name} must have one entry per sample, got the scalar {data!r}.")
     if check_numerics() and array.dtype.kind == "f":
@@ -65,10 +59,24 @@ def as_array(data: Any, name: str, key: str | None = None) -> np.ndarray:
     return array
 
 
+def _on_disk(data: Any, name: str) -> OnDisk:
+    found = data if isinstance(data, OnDisk) else OnDisk(data)
+    _check_kind(found, name)
+    return found
+
+
+def _check_kind(array: Any, name: str) -> None:
+    if array.dtype.kind not in "biuf":
+        raise ValueError(
+            f"{name} must hold numbers; got an array of dtype {array.dtype} and shape "
+            f"{array.shape}. Turn text into numbers first, with astype if they are written out."
+        )
+
+
 def _unwrapped(data: Any, name: str, key: str | None) -> Any:
     """Return the only entry of a list or dict of arrays; refuse what makes batches itself."""
     if isinstance(data, dict):
-        if all(isinstance(k, int) for k in data) and "sample_weight" in name:
+        if by_class(data) and "sample_weight" in name:
             raise ValueError(f"{name} is a dict of classes: did you mean class_weight={data}?")
         if list(data) != [key]:
             raise ValueError(
@@ -84,19 +92,32 @@ def _unwrapped(data: Any, name: str, key: str | None) -> Any:
                 "minikeras.preprocessing.sequence.pad_sequences samples of different lengths."
             )
         data = data[0]
-    if hasattr(data, "__next__") or (
-        hasattr(data, "__getitem__") and hasattr(data, "on_epoch_end")
-    ):
+    if is_generator(data):
         raise ValueError(
-            f"{name} is a {type(data).__name__}: generators and Sequences are not supported yet. "
-            "Pass arrays, or call train_on_batch in a loop of your own."
+            f"{name} is a {type(data).__name__}, which makes batches: pass it to fit, evaluate or "
+            "predict as x, without y. Here, pass an array."
         )
     return data
 
 
+def by_class(data: Any) -> bool:
+    """Return whether `data` is a dict of classes, and so meant to be `class_weight`."""
+    return isinstance(data, dict) and all(isinstance(key, (int, np.integer)) for key in data)
+
+
+def is_generator(data: Any) -> bool:
+    """Return whether `data` makes batches by itself: a generator, or a `Sequence` of batches."""
+    return hasattr(data, "__next__") or is_sequence(data)
+
+
+def is_sequence(data: Any) -> bool:
+    """Return whether `data` is a `minikeras.utils.Sequence`, or one of another Keras."""
+    return all(hasattr(data, name) for name in ("__getitem__", "__len__", "on_epoch_end"))
+
+
 def _is_array(data: Any) -> bool:
     """Tell an array from a number in a list of numbers."""
-    return hasattr(data, "shape") and np.ndim(data) > 0
+    return len(getattr(data, "shape", ())) > 0
 
 
 def check_finite(array: np.ndarray, name: str) -> None:
@@ -186,105 +207,3 @@ def check_lengths(x: np.ndarray, y: np.ndarray, name: str = "") -> None:
             f"{name}x and {name}y must have the same number of samples: {name}x has {len(x)} "
             f"(shape {x.shape}), {name}y has {len(y)} (shape {y.shape})."
         )
-
-
-class ArraySource:
-    """Batches of arrays that are in memory.
-
-    Parameters
-    ----------
-    x, y, weights : ndarray or None
-        One entry per sample each.
-    x_dtype, y_dtype : dtype or None
-        To what a batch is converted; None leaves it as it is. Converting batch by batch keeps a
-        large array of bytes from being blown up to four times its size.
-    batch_size : int
-        The last batch may be smaller.
-    shuffle : bool or 'batch'
-        Whether samples, or whole batches, come in a new random order each epoch.
-
-    Notes
-    -----
-    A batch is memory of the source, or a part of the user's own arrays: it can't be written to,
-    and is valid until the next one is asked for. The order of an
-    epoch is drawn as in Keras by ``np.random.shuffle``, but starts from the natural one each time,
-    so that training on in a second `fit` equals a longer first one.
-
-    Examples
-    --------
-    >>> source = ArraySource(np.arange(5), None, None, batch_size=2)
-    >>> [x.tolist() for x, y, weights in source.batches()]
-    [[0, 1], [2, 3], [4]]
-    """
-
-    def __init__(
-        self,
-        x: np.ndarray,
-        y: np.ndarray | None,
-        weights: np.ndarray | None,
-        batch_size: int,
-        shuffle: bool | str = False,
-        x_dtype: Any = None,
-        y_dtype: Any = None,
-    ) -> None:
-        self.samples = len(x)
-        self.batch_size = batch_size
-        self._rows = max(1, min(batch_size, self.samples))
-        self.steps = -(-self.samples // self._rows)
-        self.shuffle = shuffle
-        self._order = np.arange(self.samples) if shuffle else None
-        self._columns = [
-            None if array is None else _Column(array, dtype, self._rows)
-            for array, dtype in ((x, x_dtype), (y, y_dtype), (weights, None))
-        ]
-
-    def arrays(self) -> list[np.ndarray]:
-        """Return inputs, targets and weights (ones if there are none), for callbacks to read."""
-        x, y, weights = (None if c is None else c.array for c in self._columns)
-        assert x is not None
-        assert y is not None
-        return [x, y, np.ones(len(x), "float32") if weights is None else weights]
-
-    def batches(self) -> Iterator[Batch]:
-        """Yield the batches of one epoch."""
-        if self._order is not None:
-            self._reorder()
-        for start in range(0, self.samples, self._rows):
-            stop = min(start + self._rows, self.samples)
-            rows = slice(start, stop) if self._order is None else self._order[start:stop]
-            count = stop - start
-            x, y, weights = (None if c is None else c.take(rows, count) for c in self._columns)
-            assert x is not None
-            yield x, y, weights
-
-    def _reorder(self) -> None:
-        assert self._order is not None
-        self._order[:] = np.arange(self.samples)
-        if self.shuffle != "batch":
-            np.random.shuffle(self._order)
-            return
-        whole = self.samples - self.samples % self._rows
-        np.random.shuffle(self._order[:whole].reshape(-1, self._rows))
-
-
-class _Column:
-    """One array of a source, and the memory that its batches are copied into."""
-
-    def __init__(self, array: np.ndarray, dtype: Any, batch_size: int) -> None:
-        # np.take would copy a whole array that is not contiguous, at every batch.
-        self.array = read_only(np.ascontiguousarray(array))
-        self.convert = dtype is not None and self.array.dtype != dtype
-        shape = (batch_size, *array.shape[1:])
-        self.taken = np.empty(shape, array.dtype)
-        self.converted = np.empty(shape, dtype) if self.convert else self.taken
-
-    def take(self, rows: Any, count: int) -> np.ndarray:
-        if isinstance(rows, slice):
-            batch = self.array[rows]
-        else:
-            # mode='clip' lets NumPy write straight to `out`; all indices are in range.
-            batch = np.take(self.array, rows, axis=0, out=self.taken[:count], mode="clip")
-        if self.convert:
-            self.converted[:count] = batch
-            batch = self.converted[:count]
-        return read_only(batch)

@@ -1,19 +1,24 @@
-"""The loops: over epochs and batches in `fit`, over batches in `evaluate` and `predict`."""
+"""The loops: over epochs and batches in `fit`, over batches in `evaluate` and `predict`.
+
+They know the data only as sources of batches; see `minikeras.training.sources`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import closing
 from typing import Any
 
 import numpy as np
 
 from minikeras import callbacks as cb
 from minikeras.backend.running import fixed_phase
+from minikeras.callbacks.calling import CallbackList
 from minikeras.callbacks.history import names_of_results
 from minikeras.engine import Context, Workspace
 from minikeras.ops.blas import one_thread, restore
 from minikeras.training.step import Step
-from minikeras.utils.progress import Bar
+from minikeras.utils.progress import Bar, say
 
 
 def fit_loop(
@@ -25,6 +30,7 @@ def fit_loop(
     callbacks: Iterable[Any],
     validation: Any,
     initial_epoch: int,
+    validates: Callable[[int], bool] = lambda epoch: True,
 ) -> cb.History:
     """Train, and return the history.
 
@@ -33,40 +39,40 @@ def fit_loop(
     model : Sequential
     step : Step
     source, validation : source of batches
-        See `minikeras.training.data`; `validation` may be None.
+        `validation` may be None. Both are closed at the end, whatever happens.
     epochs, initial_epoch : int
-        Epochs ``initial_epoch`` to ``epochs - 1`` are run.
+        Epochs ``initial_epoch`` to ``epochs - 1`` are run. A callback that has an attribute
+        `initial_epoch` after ``on_train_begin`` may have the training start later.
     verbose : {0, 1, 2}
     callbacks : iterable of Callback
+    validates : callable, optional
+        Whether an epoch, counted from 0, ends with validation. Default: each.
     """
     history = cb.History()
-    progress = cb.ProgbarLogger() if verbose else None
-    chain = [cb.BaseLogger(), *([progress] if progress else []), *callbacks, history]
-    params = {
-        "batch_size": source.batch_size,
-        "epochs": epochs,
-        "steps": source.steps,
-        "samples": source.samples,
-        "verbose": verbose,
-        "do_validation": validation is not None,
-        "metrics": names_of_results(step.names, validation is not None),
-    }
-    hooks = cb.CallbackList(chain, model, params)
-    for callback in chain:
-        callback.validation_data = None if validation is None else validation.arrays()
+    progress = _progress(step, source) if verbose else None
+    chain = [
+        cb.BaseLogger(stateful_metrics=step.stateful_names),
+        *([progress] if progress else []),
+        *callbacks,
+        history,
+    ]
+    params = _params(step, source, epochs, verbose, validation)
     model.history = history
     model.stop_training = False
-    if verbose:
-        held_out = f", validate on {validation.samples} samples" if validation is not None else ""
-        print(f"Train on {source.samples} samples{held_out}")
     try:
+        hooks = CallbackList(chain, model, params)
+        for callback in chain:
+            callback.validation_data = None if validation is None else validation.arrays()
+        if verbose and source.samples and validation is not None and validation.samples:
+            say(f"Train on {source.samples} samples, validate on {validation.samples} samples")
         hooks("on_train_begin", {})
+        initial_epoch = max(initial_epoch, *(getattr(c, "initial_epoch", 0) for c in chain))
         for epoch in range(initial_epoch, epochs):
             hooks("on_epoch_begin", epoch, cb.Logs())
             _train_epoch(model, step, source, hooks)
             logs = cb.Logs()
-            if validation is not None and not model.stop_training:
-                results = evaluate_loop(step, validation)
+            if validation is not None and validates(epoch) and not model.stop_training:
+                results = evaluate_loop(step, validation, hooks=hooks)
                 logs.update(zip(params["metrics"][len(step.names) :], results, strict=True))
             hooks("on_epoch_end", epoch, logs)
             if model.stop_training:
@@ -75,56 +81,119 @@ def fit_loop(
     finally:
         # Reached by Ctrl-C too: the history keeps the epochs that were completed.
         restore()
+        source.close()
+        if validation is not None:
+            validation.close()
         if progress is not None:
             progress.close()
         step.workspace.clear()
     return history
 
 
-def _train_epoch(model: Any, step: Step, source: Any, hooks: cb.CallbackList) -> None:
+def _progress(step: Step, source: Any) -> cb.ProgbarLogger:
+    count = "samples" if source.samples and not source.repeats else "steps"
+    return cb.ProgbarLogger(count, stateful_metrics=step.stateful_names)
+
+
+def _params(step: Step, source: Any, epochs: int, verbose: int, validation: Any) -> dict[str, Any]:
+    """Return what callbacks are told: for generators, Keras leaves out what nobody knows."""
+    known = {"batch_size": source.batch_size, "samples": source.samples}
+    return {
+        **({} if source.samples is None else known),
+        "epochs": epochs,
+        "steps": source.steps,
+        "verbose": verbose,
+        "do_validation": validation is not None,
+        "metrics": names_of_results(step.names, validation is not None),
+    }
+
+
+def _train_epoch(model: Any, step: Step, source: Any, hooks: CallbackList) -> None:
     """Train on each batch once."""
-    step.random.renew()
-    for index, (x, y, weights) in enumerate(source.batches()):
-        size = len(x)
-        hooks("on_batch_begin", index, {"batch": index, "size": size})
-        results = step.train(x, y, weights)
-        logs = cb.Logs(zip(step.names, results, strict=True), batch=index, size=size)
-        hooks("on_batch_end", index, logs)
-        if model.stop_training:
-            break
+    # Who makes batches ahead may draw from np.random: the training's own draw comes before.
+    step.random.renew(at_once=source.samples is None)
+    step.reset_metrics()
+    with closing(source.batches()) as batches:
+        for index, (x, y, weights) in enumerate(batches):
+            size = len(x)
+            hooks("on_batch_begin", index, {"batch": index, "size": size})
+            results = step.train(x, y, weights)
+            logs = cb.Logs(zip(step.names, results, strict=True), batch=index, size=size)
+            hooks("on_batch_end", index, logs)
+            if model.stop_training:
+                break
 
 
-def evaluate_loop(step: Step, source: Any, verbose: int = 0) -> list[float]:
-    """Return the loss and the metrics over all batches, weighted by their sizes."""
+def evaluate_loop(
+    step: Step, source: Any, verbose: int = 0, hooks: CallbackList | None = None
+) -> list[float]:
+    """Return the loss and the metrics over all batches, weighted by their sizes.
+
+    Metrics with a state start anew, and their last value counts.
+    """
+    call = hooks or _no_hooks
     totals = [0.0] * len(step.names)
+    seen = 0
+    results = totals
     workspace = Workspace()
-    with _bar(source, verbose) as bar:
-        for x, y, weights in source.batches():
+    step.reset_metrics()
+    call("on_test_begin", {})
+    with _bar(source, verbose) as bar, closing(source.batches()) as batches:
+        for index, (x, y, weights) in enumerate(batches):
+            size = len(x)
+            call("on_test_batch_begin", index, {"batch": index, "size": size})
             results = step.test(x, y, weights, workspace)
-            totals = [t + result * len(x) for t, result in zip(totals, results, strict=True)]
-            bar.add(len(x), {})
-    return [total / max(1, source.samples) for total in totals]
+            totals = [t + result * size for t, result in zip(totals, results, strict=True)]
+            seen += size
+            bar.add(size if source.samples else 1, {})
+            if hooks is not None:
+                logs = cb.Logs(zip(step.names, results, strict=True), batch=index, size=size)
+                hooks("on_test_batch_end", index, logs)
+    means = [
+        last if name in step.stateful_names else total / max(1, seen)
+        for name, last, total in zip(step.names, results, totals, strict=True)
+    ]
+    call("on_test_end", cb.Logs(zip(step.names, means, strict=True)))
+    return means
 
 
-def predict_loop(model: Any, source: Any, verbose: int = 0) -> np.ndarray:
+def predict_loop(
+    model: Any, source: Any, verbose: int = 0, hooks: CallbackList | None = None
+) -> np.ndarray:
     """Return the model's output for all batches, in one array."""
+    call = hooks or _no_hooks
     workspace = Workspace()
+    parts: list[np.ndarray] = []
     result: np.ndarray | None = None
     done = 0
-    with _bar(source, verbose) as bar:
-        for x, _, _ in source.batches():
+    call("on_predict_begin", {})
+    with _bar(source, verbose) as bar, closing(source.batches()) as batches:
+        for index, (x, _, _) in enumerate(batches):
+            size = len(x)
+            call("on_predict_batch_begin", index, {"batch": index, "size": size})
             workspace.begin(x.shape)
             with one_thread():
                 ctx = Context(fixed_phase(False), workspace=workspace, records=False)
                 y, _ = model.propagate(x, ctx)
                 ctx.finish()
-            if result is None:
-                result = np.empty((source.samples, *y.shape[1:]), y.dtype)
-            result[done : done + len(x)] = y
-            done += len(x)
-            bar.add(len(x), {})
-    assert result is not None
-    return result
+            if source.samples is None:
+                parts.append(y.copy())
+            else:
+                if result is None:
+                    total = source.samples * (source.repeats or 1)
+                    result = np.empty((total, *y.shape[1:]), y.dtype)
+                result[done : done + size] = y
+            done += size
+            bar.add(size if source.samples else 1, {})
+            call("on_predict_batch_end", index, {"batch": index, "size": size})
+    call("on_predict_end", {})
+    if result is not None:
+        return result
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def _no_hooks(hook: str, *args: Any) -> None:
+    """Stand for the callbacks where there are none."""
 
 
 class _NoBar:
@@ -141,4 +210,8 @@ class _NoBar:
 
 
 def _bar(source: Any, verbose: int) -> Bar | _NoBar:
-    return Bar(source.samples) if verbose else _NoBar()
+    if not verbose:
+        return _NoBar()
+    if source.samples is None:
+        return Bar(source.steps, "step")
+    return Bar(source.samples * (source.repeats or 1))

@@ -40,7 +40,7 @@ def check_epochs(
         warnings.warn(
             f"Model '{model.name}' is stateful, and fit shuffles (shuffle={shuffle!r}): a sample "
             "goes on with the states of one that has nothing to do with it. Pass shuffle=False.",
-            stacklevel=3,
+            stacklevel=4,
         )
 
 

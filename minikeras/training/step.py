@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from minikeras import losses, metrics
+from minikeras import losses
 from minikeras.backend.random import RandomSource
 from minikeras.backend.rows import RowGradient
 from minikeras.backend.running import fixed_phase, inside
@@ -19,6 +19,7 @@ from minikeras.engine import Context, Workspace
 from minikeras.loss_in_k import InTermsOfK
 from minikeras.ops.blas import one_thread
 from minikeras.optimizer_base import Optimizer, OptimizerState
+from minikeras.training.measuring import apart, has_state, reset
 from minikeras.training.weighting import coefficients
 
 
@@ -33,8 +34,8 @@ class Step:
     loss : callable
         ``loss(y_true, y_pred)``, one score per sample.
     metric_list, weighted_metric_list : list of (str, callable)
-        Names and functions; the latter count samples by their weights and are reported with
-        ``weighted_`` before their name.
+        Names and functions or metric objects; those of the second list count samples by their
+        weights and are reported with ``weighted_`` before their name.
     previous : OptimizerState, optional
         What the optimizer kept of the weights before layers were added or taken away.
 
@@ -64,13 +65,17 @@ class Step:
         self.optimizer = optimizer
         self.loss = losses.pair(loss)
         self.loss_weight = loss_weight
-        self.metrics = [(_apart(fn), False) for _, fn in metric_list]
-        self.metrics += [(_apart(fn), True) for _, fn in weighted_metric_list]
+        self.metrics = [(apart(fn), False) for _, fn in metric_list]
+        self.metrics += [(apart(fn), True) for _, fn in weighted_metric_list]
         self.names = _numbered(
             ["loss"]
             + [name for name, _ in metric_list]
             + [f"weighted_{name}" for name, _ in weighted_metric_list]
         )
+        objects = [fn for _, fn in metric_list + weighted_metric_list]
+        self._stateful = {
+            name: fn for name, fn in zip(self.names[1:], objects, strict=True) if has_state(fn)
+        }
         self.signature = model.signature()
         self.fused_backward = losses.fused_backward(loss, model.fused_activation)
         self.trainable: list[Variable] = model.trainable_weights
@@ -82,6 +87,16 @@ class Step:
         self.random = RandomSource()
         self._equal: dict[Any, np.ndarray] = {}
         self.state = optimizer.build(self.store.blocks, previous)
+
+    @property
+    def stateful_names(self) -> list[str]:
+        """The results that stand for the whole epoch so far, not for one batch."""
+        return list(self._stateful)
+
+    def reset_metrics(self) -> None:
+        """Let the metrics with a state start a new epoch."""
+        for metric in self._stateful.values():
+            reset(metric)
 
     def train(self, x: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> list[float]:
         """Do one gradient update on a batch, and return the loss and the metrics before it."""
@@ -260,64 +275,5 @@ def _numbered(names: list[str]) -> list[str]:
     return found
 
 
-def _apart(metric: Callable) -> Callable:
-    """Keep a metric of the user's apart from the pass.
-
-    It gets a copy of the prediction, whose memory the next pass reuses, and nothing is recorded.
-    """
-    if getattr(metric, "__module__", "").startswith("minikeras."):
-        return metric
-    apart = Context(records=False)
-
-    def measured(y_true: np.ndarray, y_pred: np.ndarray) -> Any:
-        with inside(apart):
-            result = metric(y_true, y_pred.copy())
-        if value_of(result) is None:
-            name = getattr(metric, "__name__", type(metric).__name__)
-            raise TypeError(
-                f"The metric {name} returned {result!r}: is a return missing, or does it use "
-                "layer.output? A metric gets arrays of y_true and y_pred."
-            )
-        return result
-
-    return measured
-
-
 def _weighted_sum(score: np.ndarray, share: np.ndarray) -> float:
     return float(np.dot(score.reshape(-1), share.reshape(-1)))
-
-
-def resolve_metrics(
-    identifiers: Any, loss: Callable, output_shape: tuple[int | None, ...], output_name: str | None
-) -> list[tuple[str, Callable]]:
-    """Turn the `metrics` argument of `compile` into names and functions.
-
-    Parameters
-    ----------
-    identifiers : list, dict or None
-        Names or functions; a dict goes by the name of the output layer.
-    """
-    if identifiers is None:
-        return []
-    if isinstance(identifiers, dict):
-        unknown = [key for key in identifiers if key != output_name]
-        if unknown:
-            raise ValueError(
-                f"metrics names the outputs {unknown}, but this model's only output is "
-                f"'{output_name}'."
-            )
-        identifiers = identifiers.get(output_name, [])
-    if not isinstance(identifiers, (list, tuple)):
-        identifiers = [identifiers]
-    if len(identifiers) == 1 and isinstance(identifiers[0], (list, tuple)):
-        identifiers = identifiers[0]
-    found = []
-    for identifier in identifiers:
-        fn = metrics.resolve(identifier, loss, output_shape)
-        if hasattr(fn, "reset_states"):
-            raise ValueError(
-                f"The metric {fn!r} keeps a state between batches, which is not supported yet. "
-                "Give a function of (y_true, y_pred)."
-            )
-        found.append((metrics.metric_name(identifier, fn), fn))
-    return found

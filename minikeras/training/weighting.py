@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from minikeras.training.data import check_finite
+from minikeras.training.disk import loaded
 
 
 def coefficients(
@@ -152,7 +153,7 @@ def _class_weights(y: np.ndarray, table: Mapping[int, float], has_steps: bool) -
             f"class_weight needs targets with one class per sample, got targets of shape "
             f"{y.shape}. Use sample_weight instead."
         )
-    classes = y.argmax(axis=1) if y.ndim == 2 and y.shape[1] > 1 else y.reshape(-1)
+    classes = _classes(y) if y.ndim == 2 and y.shape[1] > 1 else y.reshape(-1)
     present, inverse = np.unique(classes, return_inverse=True)
     missing = [int(c) for c in present if int(c) not in table]
     if missing:
@@ -161,3 +162,9 @@ def _class_weights(y: np.ndarray, table: Mapping[int, float], has_steps: bool) -
             f"has {sorted(table, key=str)}. Give every class a weight; the keys are ints."
         )
     return np.array([float(table[int(c)]) for c in present])[inverse.reshape(-1)]
+
+
+def _classes(y: Any) -> np.ndarray:
+    """Return the classes of one-hot rows, which may be on disk: some at a time."""
+    blocks = (loaded(y[start : start + 4096]) for start in range(0, len(y), 4096))
+    return np.concatenate([block.argmax(axis=1) for block in blocks])

@@ -2,6 +2,7 @@
 
 from minikeras.utils import data_utils, generic_utils, np_utils
 from minikeras.utils.data_utils import get_file
+from minikeras.utils.sequence import Sequence
 from minikeras.utils.generic_utils import (
     CustomObjectScope,
     custom_object_scope,
@@ -13,6 +14,7 @@ from minikeras.utils.np_utils import normalize, to_categorical
 
 __all__ = [
     "CustomObjectScope",
+    "Sequence",
     "custom_object_scope",
     "data_utils",
     "deserialize_keras_object",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from minikeras.utils.progress import Progbar
 from minikeras.utils.registry import (
     CustomObjectScope,
     custom_object_scope,
@@ -15,6 +16,7 @@ from minikeras.utils.registry import (
 
 __all__ = [
     "CustomObjectScope",
+    "Progbar",
     "custom_object_scope",
     "deserialize_keras_object",
     "get_custom_objects",

@@ -97,10 +97,23 @@ def test_a_metric_made_of_a_built_in_one_and_an_argument():
 
 
 def test_a_metric_with_a_state():
-    """It comes with the complete training API."""
+    """It counts over an epoch, and starts anew for each one and for each validation."""
+    metric = losses.TruePositives()
     model = Sequential([Dense(1, activation="sigmoid", input_shape=(4,))])
-    with pytest.raises(ValueError, match="keeps a state between batches"):
-        model.compile("sgd", "binary_crossentropy", metrics=["acc", losses.TruePositives()])
+    model.compile("sgd", "binary_crossentropy", metrics=["acc", metric])
+    x, _ = data((4,))
+    y = (model.predict(x) > 0.5).astype("float32")  # so every positive is a true one
+    model.compile(keras.optimizers.SGD(lr=0.0), "binary_crossentropy", metrics=["acc", metric])
+
+    history = model.fit(
+        x, y, batch_size=7, epochs=2, verbose=0, validation_data=(x[:30], y[:30])
+    ).history
+
+    assert history["true_positives"] == [y.sum(), y.sum()]
+    assert history["val_true_positives"] == [y[:30].sum(), y[:30].sum()]
+    assert model.evaluate(x, y, batch_size=8, verbose=0)[2] == y.sum()
+    model.test_on_batch(x[:5], y[:5])
+    assert model.test_on_batch(x[:5], y[:5])[2] == y.sum() + 2 * y[:5].sum()  # not reset
 
 
 def test_the_loss_as_a_metric():

@@ -1,0 +1,118 @@
+"""Writing the results of the epochs into a table."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from minikeras.callbacks.base import Callback
+from minikeras.callbacks.logs import Logs
+
+
+class CSVLogger(Callback):
+    """Writes the results of each epoch as a line of a CSV file.
+
+    The columns are ``epoch``, counted from 0, and the results in alphabetical order.
+
+    Parameters
+    ----------
+    filename : str or path
+    separator : str
+        One character between the columns. Default ``','``.
+    append : bool
+        Whether to go on in a file that exists, under its header, or to start it anew. Default
+        False.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `separator` is not one character.
+
+    Warns
+    -----
+    UserWarning
+        If results appear for which the file has no column. They are left out.
+
+    Notes
+    -----
+    The file is opened for each line and closed again: whatever ends the training, the lines of
+    all epochs are there. What an epoch does not report is ``NA``; Keras 2.2.4 writes that only
+    when a callback stops the training, and fails otherwise. Where Keras appends lines of other
+    columns than those of the file's header, here the header decides.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> name = os.path.join(tempfile.mkdtemp(), "log.csv")
+    >>> logger = CSVLogger(name)
+    >>> logger.on_train_begin()
+    >>> logger.on_epoch_end(0, {"loss": 0.5, "acc": 0.75})
+    >>> print(open(name).read())
+    epoch,acc,loss
+    0,0.75,0.5
+    """
+
+    def __init__(
+        self, filename: str | os.PathLike[str], separator: str = ",", append: bool = False
+    ) -> None:
+        super().__init__()
+        if not isinstance(separator, str):
+            raise TypeError(f"CSVLogger: separator must be a str, got {separator!r}.")
+        if len(separator) != 1:
+            raise ValueError(f"CSVLogger: separator must be one character, got {separator!r}.")
+        self.filename = os.fspath(filename)
+        self.sep = separator
+        self.append = append
+        self.columns: list[str] | None = None
+        self._told = False
+
+    def on_train_begin(self, logs: dict | None = None) -> None:
+        """Start the file, or read the header under which to go on."""
+        import csv
+
+        self._told = False
+        self.columns = None
+        # Opened now so that a file that can't be written is an error before the training.
+        with open(self.filename, "a" if self.append else "w", encoding="utf-8"):
+            pass
+        with open(self.filename, encoding="utf-8", newline="") as file:
+            self.columns = next(csv.reader(file, delimiter=self.sep), None)
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        """Append a line."""
+        results = Logs(logs or {})
+        if self.columns is None:
+            # What is promised has a column, even if this epoch goes without.
+            promised = [n for n in self.params.get("metrics", ()) if n not in results]
+            self.columns = ["epoch", *sorted([*results, *promised])]
+            self._write(self.columns)
+        results["epoch"] = epoch
+        self._write([_in_a_cell(results.get(name, "NA")) for name in self.columns])
+        columns = Logs.fromkeys(self.columns)
+        new = [name for name in results if name not in columns]
+        if new and not self._told:
+            self._told = True
+            warnings.warn(
+                f"CSVLogger: {self.filename} has no column for {', '.join(new)}, only for "
+                f"{', '.join(self.columns)}: left out. A new file would have room for all.",
+                UserWarning,
+                stacklevel=2,
+            )
+
+    def _write(self, cells: list[Any]) -> None:
+        import csv
+
+        with open(self.filename, "a", encoding="utf-8", newline="") as file:
+            csv.writer(file, delimiter=self.sep).writerow(cells)
+
+
+def _in_a_cell(value: Any) -> Any:
+    """Return a result as it is written: one with several entries in brackets, as Keras does it."""
+    single = isinstance(value, str) or (isinstance(value, np.ndarray) and value.ndim == 0)
+    if isinstance(value, Iterable) and not single:
+        return f'"[{", ".join(map(str, value))}]"'
+    return value

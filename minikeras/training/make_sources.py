@@ -1,0 +1,158 @@
+"""Which source of batches stands for what the user passes to `fit`, `evaluate` and `predict`."""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+from minikeras.training.arguments import Feeding, split, unpack_validation
+from minikeras.training.data import Batch, is_generator, is_sequence
+from minikeras.training.inputs import (
+    converted,
+    standardize,
+    standardize_x,
+    target_dtype,
+    unpack,
+    unpack_x,
+)
+from minikeras.training.sources import ArraySource, GeneratorSource, SequenceSource
+from minikeras.training.stateful import check_batch, check_epochs
+
+Source = ArraySource | GeneratorSource | SequenceSource
+
+
+def array_source(
+    model: Any,
+    arrays: tuple,
+    batch_size: int | Callable[[], int],
+    shuffle: bool | str = False,
+    repeats: int | None = None,
+) -> ArraySource:
+    """Return batches of standardized arrays; with `repeats`, all of them in one batch, so often."""
+    x, y, weights = arrays
+    y_dtype = None if y is None else target_dtype(model)
+    if repeats:
+        batch_size, shuffle = max(1, len(x)), False
+    return ArraySource(
+        x, y, weights, batch_size, shuffle or False, model.input_dtype, y_dtype, repeats
+    )
+
+
+def array_sources(
+    model: Any,
+    arrays: tuple,
+    validation_data: Any,
+    validation_split: float,
+    batch_size: int,
+    shuffle: bool | str,
+    steps: int | None,
+    validation_steps: int | None,
+    feeding: Feeding,
+) -> tuple[ArraySource, Source | None]:
+    """Return the sources of `fit` on arrays: of training, and of validation or None."""
+    held_out = None
+    samples = {"x": len(arrays[0])}
+    if validation_data is not None and not is_generator(validation_data):
+        held_out = standardize(model, *unpack_validation(validation_data), name="validation ")
+        samples["validation x"] = len(held_out[0])
+    elif validation_data is None and validation_split:
+        arrays, held_out = split(arrays, validation_split)
+        held = f"what validation_split={validation_split} "
+        samples = {f"{held}leaves": len(arrays[0]), f"{held}holds out": len(held_out[0])}
+    if steps:
+        check_batch(model, len(arrays[0]))
+    else:
+        check_epochs(model, batch_size, samples, shuffle)
+    source = array_source(model, arrays, batch_size, shuffle, steps)
+    if held_out is not None:
+        repeats = (validation_steps or 1) if steps else None
+        return source, array_source(model, held_out, batch_size, repeats=repeats)
+    if validation_data is not None:
+        return source, validation_batches(model, validation_data, validation_steps, feeding)
+    return source, None
+
+
+def batch_source(
+    model: Any,
+    data: Any,
+    steps: int | None,
+    steps_name: str,
+    feeding: Feeding,
+    epochs: int = 1,
+    shuffle: bool = False,
+    class_weight: dict | None = None,
+    restarts: bool = False,
+    only_x: bool = False,
+) -> GeneratorSource | SequenceSource:
+    """Return the batches that a generator or a `Sequence` makes, each of them checked.
+
+    Parameters
+    ----------
+    model : Sequential
+    data : iterator or Sequence
+    steps : int or None
+        Batches in an epoch. None: as many as a Sequence has.
+    steps_name : str
+        What the caller knows `steps` by, for errors.
+    feeding : Feeding
+    epochs : int
+    shuffle, restarts : bool
+        See `SequenceSource`.
+    class_weight : dict, optional
+    only_x : bool
+        Whether nothing but inputs is wanted, for `predict`.
+    """
+    prepare = functools.partial(_only_x if only_x else _prepare, model, class_weight)
+    if is_sequence(data):
+        batches = len(data)
+        if not batches:
+            raise ValueError(f"{type(data).__name__} has no batches: its len() is 0.")
+        return SequenceSource(data, prepare, steps or batches, shuffle, feeding, restarts)
+    if steps is None:
+        raise ValueError(
+            f"{steps_name} is needed with a generator: nobody knows how many batches it has. (A "
+            "minikeras.utils.Sequence has a len.)"
+        )
+    return GeneratorSource(data, prepare, steps, epochs, feeding)
+
+
+def validation_batches(
+    model: Any, data: Any, steps: int | None, feeding: Feeding, epochs: int = 1
+) -> GeneratorSource | SequenceSource:
+    """Return the source of validation data that a generator or `Sequence` makes."""
+    return batch_source(
+        model, data, steps, "validation_steps", feeding, epochs=epochs, restarts=True
+    )
+
+
+def validation_beside(
+    source: Source, model: Any, data: Any, steps: int | None, feeding: Feeding, epochs: int
+) -> Source | None:
+    """Return the source of validation data, or None, where `source` is a generator or `Sequence`.
+
+    Arrays are cut into batches of the size that the training has.
+    """
+    if data is None or is_generator(data):
+        return data and validation_batches(model, data, steps, feeding, epochs)
+    if steps is not None:
+        warnings.warn(
+            "validation_steps has no effect on arrays: all of validation_data are used.",
+            stacklevel=4,
+        )
+    arrays = standardize(model, *unpack_validation(data), name="validation ")
+    return array_source(model, arrays, lambda: source.largest)
+
+
+def _prepare(model: Any, class_weight: dict | None, item: Any, where: str) -> Batch:
+    x, y, weights = unpack(item, where)
+    arrays = standardize(model, x, y, weights, class_weight, name=f"{where}: ")
+    check_batch(model, len(arrays[0]))
+    return converted(model, arrays)
+
+
+def _only_x(model: Any, class_weight: dict | None, item: Any, where: str) -> Batch:
+    x = standardize_x(model, unpack_x(item, where), f"{where}: x")
+    check_batch(model, len(x))
+    return converted(model, (x, None, None))
