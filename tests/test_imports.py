@@ -126,7 +126,9 @@ PATHS = {
     "softsign tanh exponential",
     "minikeras.backend": "epsilon floatx image_data_format set_epsilon set_floatx "
     "set_image_data_format clear_session get_uid",
-    "minikeras.callbacks": "Callback History",
+    "minikeras.callbacks": "BackupAndRestore BaseLogger CSVLogger Callback EarlyStopping History "
+    "LambdaCallback LearningRateScheduler ModelCheckpoint ProgbarLogger ReduceLROnPlateau "
+    "RemoteMonitor TensorBoard TerminateOnNaN",
     "minikeras.constraints": "MaxNorm MinMaxNorm NonNeg UnitNorm get max_norm non_neg unit_norm",
     "minikeras.datasets.authors": "AUTHORS get_word_index load_data load_text",
     "minikeras.datasets.imdb": "get_word_index load_data",
@@ -153,15 +155,17 @@ PATHS = {
     "MSE sparse_categorical_crossentropy",
     "minikeras.metrics": "binary_accuracy categorical_accuracy get sparse_categorical_accuracy "
     "top_k_categorical_accuracy",
-    "minikeras.models": "Sequential model_from_json",
+    "minikeras.models": "Sequential clone_model load_model model_from_config model_from_json "
+    "save_model",
     "minikeras.objectives": "mean_squared_error",
     "minikeras.optimizers": "Adadelta Adagrad Adam Adamax Nadam Optimizer RMSprop SGD get",
     "minikeras.regularizers": "L1L2 Regularizer get l1 l1_l2 l2",
     "minikeras.testing": "",
     "minikeras.utils": "CustomObjectScope custom_object_scope get_custom_objects get_file "
-    "to_categorical set_random_seed",
-    "minikeras.utils.data_utils": "get_file",
-    "minikeras.utils.generic_utils": "CustomObjectScope custom_object_scope get_custom_objects "
+    "to_categorical set_random_seed Sequence HDF5Matrix GeneratorEnqueuer OrderedEnqueuer Progbar",
+    "minikeras.utils.data_utils": "get_file GeneratorEnqueuer OrderedEnqueuer Sequence",
+    "minikeras.utils.io_utils": "HDF5Matrix",
+    "minikeras.utils.generic_utils": "Progbar CustomObjectScope custom_object_scope get_custom_objects "
     "deserialize_keras_object serialize_keras_object",
     "minikeras.utils.layer_utils": "print_summary",
     "minikeras.utils.np_utils": "normalize to_categorical",

@@ -52,9 +52,19 @@ class BackupAndRestore(Callback):
     Examples
     --------
     >>> import tempfile
-    >>> backup = BackupAndRestore(tempfile.mkdtemp())
-    >>> os.path.basename(backup.path)
-    'backup.h5'
+    >>> import numpy as np
+    >>> from minikeras import Sequential
+    >>> from minikeras.layers import Dense
+    >>> model = Sequential([Dense(1, input_dim=2)])
+    >>> model.compile("sgd", "mse")
+    >>> x, y = np.zeros((4, 2)), np.zeros(4)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     backup = BackupAndRestore(folder, delete_checkpoint=False)
+    ...     _ = model.fit(x, y, epochs=2, verbose=0, callbacks=[backup])
+    ...     model.fit(x, y, epochs=5, verbose=0, callbacks=[backup]).epoch
+    [0, 1, 2, 3, 4]
+    >>> backup.initial_epoch
+    2
     """
 
     def __init__(

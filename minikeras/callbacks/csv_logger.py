@@ -47,11 +47,12 @@ class CSVLogger(Callback):
     Examples
     --------
     >>> import tempfile
-    >>> name = os.path.join(tempfile.mkdtemp(), "log.csv")
-    >>> logger = CSVLogger(name)
-    >>> logger.on_train_begin()
-    >>> logger.on_epoch_end(0, {"loss": 0.5, "acc": 0.75})
-    >>> print(open(name).read())
+    >>> from pathlib import Path
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     logger = CSVLogger(Path(folder) / "log.csv")
+    ...     logger.on_train_begin()
+    ...     logger.on_epoch_end(0, {"loss": 0.5, "acc": 0.75})
+    ...     print(Path(folder, "log.csv").read_text())
     epoch,acc,loss
     0,0.75,0.5
     """

@@ -309,7 +309,7 @@ def _single_array(data: Any) -> np.ndarray:
             data = data[0]
         elif len(shapes) > 1:
             raise ValueError(
-                "TensorBoard: embeddings_data must be one array of inputs, got arrays of the shapes "
+                "TensorBoard: embeddings_data must be one array of inputs, got arrays of shapes "
                 f"{sorted(shapes)}."
             )
     return np.asarray(data)

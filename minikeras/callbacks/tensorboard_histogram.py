@@ -56,8 +56,9 @@ class Histogram:
         self.count += len(values)
         self.least = min(self.least, float(values.min()))
         self.most = max(self.most, float(values.max()))
-        self.sum += float(values.sum())
-        self.sum_of_squares += float(values @ values)
+        with np.errstate(over="ignore"):
+            self.sum += float(values.sum())
+            self.sum_of_squares += float(values @ values)
         # A value that is a limit belongs to the bucket above.
         buckets = np.searchsorted(_limits()[:-1], values, side="right")
         self._counts += np.bincount(buckets, minlength=len(self._counts))

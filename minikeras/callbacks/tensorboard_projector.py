@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from minikeras.utils.files import atomic_write
+
 
 def write_points(
     log_dir: str, points: Mapping[str, np.ndarray], metadata: Mapping[str, Any]
@@ -48,15 +50,6 @@ def _quoted(text: str) -> str:
 
 
 def _replace(path: str, text: str) -> None:
-    """Write a file by the side of `path`, and put it there when it is whole."""
-    partial = f"{path}.{os.getpid()}.partial"
-    try:
-        with open(partial, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    except BaseException:
-        if os.path.exists(partial):
-            os.remove(partial)
-        raise
+    """Write a file in one step."""
+    with atomic_write(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
+        file.write(text)

@@ -65,6 +65,12 @@ def read_model(
             )
         raise Misfit(f"It holds no model of Keras: there is no '{MODEL_CONFIG}'.")
     model = _explained(lambda: make(config, custom_objects))
+    if not model.built:
+        raise Misfit(
+            "It does not say what shape of input the model takes: Keras 2 leaves that out where an "
+            "InputLayer or the first data told it. Make the model in Python, and call "
+            "model.load_weights on this file."
+        )
     assign(by_order(group_at(file, "model_weights"), layers_of(model)))
     if compile:
         _explained(lambda: restore_training(model, file, custom_objects), "compile=False")

@@ -39,11 +39,8 @@ def resolve_metrics(
         identifiers = identifiers[0]
     found = []
     for identifier in identifiers:
-        fn = metrics.resolve(identifier, loss, output_shape)
-        if isinstance(fn, type):
-            raise TypeError(
-                f"metrics holds the class {fn.__name__}: did you forget the parentheses?"
-            )
+        later = hasattr(identifier, "update_state") and not isinstance(identifier, type)
+        fn = identifier if later else metrics.resolve(identifier, loss, output_shape)
         found.append((metrics.metric_name(identifier, fn), fn))
     return found
 

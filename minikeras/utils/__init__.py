@@ -1,10 +1,16 @@
 """Helpers around models and data, at Keras' addresses."""
 
 from minikeras.utils import data_utils, generic_utils, np_utils
-from minikeras.utils.data_utils import get_file
-from minikeras.utils.sequence import Sequence
+from minikeras.utils.data_utils import (
+    GeneratorEnqueuer,
+    OrderedEnqueuer,
+    Sequence,
+    SequenceEnqueuer,
+    get_file,
+)
 from minikeras.utils.generic_utils import (
     CustomObjectScope,
+    Progbar,
     custom_object_scope,
     deserialize_keras_object,
     get_custom_objects,
@@ -14,13 +20,19 @@ from minikeras.utils.np_utils import normalize, to_categorical
 
 __all__ = [
     "CustomObjectScope",
+    "GeneratorEnqueuer",
+    "HDF5Matrix",
+    "OrderedEnqueuer",
+    "Progbar",
     "Sequence",
+    "SequenceEnqueuer",
     "custom_object_scope",
     "data_utils",
     "deserialize_keras_object",
     "generic_utils",
     "get_custom_objects",
     "get_file",
+    "io_utils",
     "layer_utils",
     "normalize",
     "np_utils",
@@ -29,7 +41,6 @@ __all__ = [
     "set_random_seed",
     "to_categorical",
 ]
-
 
 def set_random_seed(seed: int) -> None:
     """Make everything random repeat: ``np.random.seed(seed)`` and Python's ``random.seed``.
@@ -48,10 +59,13 @@ def set_random_seed(seed: int) -> None:
 
 
 def __getattr__(name: str) -> object:
-    """Import the printing of summaries when it is first asked for."""
-    if name in ("layer_utils", "print_summary"):
-        import importlib
+    """Import what few scripts need when it is first asked for."""
+    import importlib
 
+    if name in ("io_utils", "HDF5Matrix"):
+        module = importlib.import_module("minikeras.utils.io_utils")
+    elif name in ("layer_utils", "print_summary"):
         module = importlib.import_module("minikeras.utils.layer_utils")
-        return module if name == "layer_utils" else module.print_summary
-    raise AttributeError(f"module 'minikeras.utils' has no attribute {name!r}")
+    else:
+        raise AttributeError(f"module 'minikeras.utils' has no attribute {name!r}")
+    return module if name.endswith("_utils") else getattr(module, name)

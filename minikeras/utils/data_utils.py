@@ -16,8 +16,14 @@ import stat
 import warnings
 from typing import TYPE_CHECKING, Any
 
+from minikeras.utils.enqueuers import GeneratorEnqueuer as GeneratorEnqueuer
+from minikeras.utils.enqueuers import OrderedEnqueuer as OrderedEnqueuer
+from minikeras.utils.enqueuers import SequenceEnqueuer as SequenceEnqueuer
+from minikeras.utils.sequence import Sequence as Sequence
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections import abc
+    from collections.abc import Iterator
     from typing import IO
 
 TIMEOUT = 30.0  # seconds without a byte from the server
@@ -40,7 +46,7 @@ def get_file(
     cache_subdir: str = "datasets",
     hash_algorithm: str = "auto",
     extract: bool = False,
-    archive_format: str | Sequence[str] | None = "auto",
+    archive_format: str | abc.Sequence[str] | None = "auto",
     cache_dir: str | None = None,
 ) -> str:
     """Return the path of a file in the cache; download it first if it is not there.
@@ -333,7 +339,7 @@ def _safe_redirects() -> Any:
 # The unpacker.
 
 
-def _archive_formats(archive_format: str | Sequence[str] | None) -> tuple[str, ...]:
+def _archive_formats(archive_format: str | abc.Sequence[str] | None) -> tuple[str, ...]:
     if archive_format is None:
         return ()
     if archive_format == "auto":
@@ -347,7 +353,7 @@ def _archive_formats(archive_format: str | Sequence[str] | None) -> tuple[str, .
     return formats
 
 
-def _extract(path: str, folder: str, formats: Sequence[str]) -> None:
+def _extract(path: str, folder: str, formats: abc.Sequence[str]) -> None:
     """Unpack an archive into `folder`, all of it or nothing."""
     import zipfile
 

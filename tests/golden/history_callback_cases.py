@@ -490,7 +490,7 @@ def csv_written_anew(keras: Any, data: Data) -> Any:
 
 @case()
 def csv_with_rates(keras: Any, data: Data) -> Any:
-    """The rate is in the file if it is set before; `NA` stands for what an epoch cut short lacks."""
+    """The rate of a callback before it; and `NA` for what an epoch that is cut short lacks."""
     path = data.folder / "log.csv"
     model, arrays = worsening(keras, data)
     callbacks = [

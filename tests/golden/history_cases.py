@@ -51,9 +51,9 @@ class Data:
         return x, np.eye(3, dtype=np.float32)[y[:, 0]]
 
     def weights(self, *shape: int) -> np.ndarray:
-        """Some are zero, but never all of a batch: every second is one."""
+        """Some are zero, but never all of a batch: every second is one, and the last."""
         weights = self.random.choice([0.0, 0.5, 3.0, 2.0], shape)
-        weights[::2] = 1.0
+        weights[::2] = weights[-1] = 1.0
         return weights
 
     def words(self, samples: int = 24) -> tuple[np.ndarray, np.ndarray]:

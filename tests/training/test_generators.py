@@ -59,9 +59,7 @@ def on_arrays(*arrays, epochs=2, **kwargs):
     """Return history and weights of the same training on arrays."""
     model = linear()
     x, y, weights = (*arrays, None)[:3]
-    history = model.fit(
-        x, y, 6, epochs, verbose=0, shuffle=False, sample_weight=weights, **kwargs
-    )
+    history = model.fit(x, y, 6, epochs, verbose=0, shuffle=False, sample_weight=weights, **kwargs)
     return history.history, weights_of(model)
 
 
@@ -153,9 +151,7 @@ def test_fewer_steps_than_batches_go_on_in_the_next_epoch():
 def test_validation_starts_over_each_time():
     held_out = Batches(X, Y)
 
-    linear().fit(
-        X, Y, epochs=2, verbose=0, validation_data=held_out, validation_steps=2, workers=0
-    )
+    linear().fit(X, Y, epochs=2, verbose=0, validation_data=held_out, validation_steps=2, workers=0)
 
     assert held_out.made == [0, 1, 0, 1]
 
@@ -243,7 +239,9 @@ def test_a_generator_that_ends_early_says_what_was_needed():
     model = linear()
     seven = (batch for batch, _ in zip(forever(X, Y), range(7), strict=False))
 
-    with pytest.raises(ValueError, match=r"ended after 7 batches, but 12 are needed: 4 steps in 3 "):
+    with pytest.raises(
+        ValueError, match="ended after 7 batches, but 12 are needed: 4 steps in 3"
+    ):
         model.fit_generator(seven, steps_per_epoch=4, epochs=3, verbose=0)
     assert len(model.history.history["loss"]) == 1
 
