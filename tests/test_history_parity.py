@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import minikeras
-from tests.golden import history_callback_cases, history_use_cases  # noqa: F401 - for their cases
+from tests.golden import history_callback_cases, history_use_cases  # noqa: F401 - for its cases
 from tests.golden.history_cases import CASES, Data
 
 ANSWERS = json.loads((Path(__file__).parent / "golden" / "histories.json").read_text())
@@ -43,14 +43,24 @@ def same(found, expected):
     return type(found) is type(expected) and found == expected
 
 
+def check(found, expected):
+    # Through JSON, because a history is of plain numbers.
+    lines = differences(json.loads(json.dumps(found)), expected)
+    assert not lines, "\n".join(lines)
+
+
 @pytest.mark.parametrize("case", [pytest.param(case, id=case.name) for case in CASES.values()])
 def test_a_run_reports_what_keras_reports(case, tmp_path):
     minikeras.backend.clear_session()
     np.random.seed(0)
-    found = case.run(minikeras, Data(case.name, tmp_path))
-    # Through JSON, because a history is of plain numbers.
-    found = differences(json.loads(json.dumps(found)), ANSWERS[case.name])
-    assert not found, "\n".join(found)
+    with np.errstate(over="ignore", invalid="ignore"):  # TerminateOnNaN needs a NaN
+        found = case.run(minikeras, Data(case.name, tmp_path))
+    check(found, ANSWERS[case.name])
+
+
+def test_a_metric_that_reads_its_count_and_adds_to_it_reports_the_same(tmp_path):
+    data = Data("stateful_metric", tmp_path)
+    check(history_use_cases.stateful_metric(minikeras, data, adds=True), ANSWERS["stateful_metric"])
 
 
 def test_each_case_has_an_answer_and_each_answer_a_case():

@@ -92,7 +92,7 @@ class RemoteMonitor(Callback):
         )
         if trouble:
             warnings.warn(
-                f"RemoteMonitor could not send epoch {epoch} to {self.root}: {trouble}.",
+                f"RemoteMonitor could not send results to {self.root}: {trouble}.",
                 UserWarning,
                 stacklevel=2,
             )
@@ -110,8 +110,8 @@ def _post(
         def redirect_request(self, *args: object, **kwargs: object) -> None:
             return None  # then urllib reports the answer as an error
 
-    request = Request(url, body, {"Content-Type": content_type, **headers}, method="POST")
     try:
+        request = Request(url, body, {"Content-Type": content_type, **headers}, method="POST")
         with build_opener(Stay).open(request, timeout=timeout) as answer:
             answer.read()
     except HTTPError as error:
@@ -119,5 +119,5 @@ def _post(
             place = error.headers.get("Location")
             return f"it answered {error.code}" + (f", pointing to {place}" if place else "")
     except (OSError, HTTPException, ValueError) as error:
-        return str(error) or type(error).__name__
+        return str(getattr(error, "reason", error)) or type(error).__name__
     return None

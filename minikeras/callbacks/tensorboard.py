@@ -78,8 +78,6 @@ class TensorBoard(Callback):
       writes one for each batch. Gradients are those before clipping, and there are none of weights
       that are not trained, where Keras fails. Of the table of an `Embedding` only those rows count
       that a batch uses.
-    - Gradients are those of a training step, with dropout at work; Keras computes them as in
-      testing.
     - Values that are NaN or infinite are left out with a warning; Keras ends the training.
     - The graph has a node for each layer, not for each operation.
     - Points are in ``<layer>_embedding.tsv``, always those of the last time; Keras keeps five

@@ -148,16 +148,13 @@ def _gradients(model: Any, data: Sequence[Any], batch_size: int) -> dict[Variabl
     """Return a histogram of the gradient by each weight that is trained."""
     step = model._ready()
     tables = _tables(model)
-    # The pass is one of training, in which a BatchNormalization counts its batch.
-    statistics = {weight: weight.value.copy() for weight in model.non_trainable_weights}
     histograms = {weight: Histogram() for weight in step.trainable}
     for rows in _batches(data[0], batch_size):
         x, y, weights = (np.asarray(array[rows]) for array in data)
         by_rows: dict[Variable, Any] = {}
         with one_thread():
-            step.compute_gradients(_inputs(model, x), _targets(model, y), weights, by_rows)
-        for weight, value in statistics.items():
-            weight.assign(value)
+            batch = _inputs(model, x), _targets(model, y), weights
+            step.compute_gradients(*batch, by_rows, training=False)
         for weight, histogram in histograms.items():
             if weight in by_rows:
                 histogram.add(by_rows[weight].values)

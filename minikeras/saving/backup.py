@@ -106,14 +106,16 @@ def read_backup(model: Any, path: str | os.PathLike) -> dict[str, Any]:
         weights = by_order(group_at(file, "model_weights"), layers_of(model))
         numbers = _hyperparameters(model, file)
         found = read_optimizer(model, file)
+        if found is None:
+            raise Misfit("It holds no state of an optimizer.")
         kept = _kept_states(model, file)
-    assign(weights)
     with optimizer_of(model) as optimizer:
         optimizer.set_weights(found.arrays)
         for name, value in numbers.items():
             setattr(optimizer, name, value)
         if found.iterations is not None:
             optimizer.iterations = found.iterations
+    assign(weights)
     for layer, arrays in kept:
         layer.reset_states()
         if arrays:
@@ -166,5 +168,3 @@ def _kept_states(model: Any, file: Any) -> list[tuple[Any, list[np.ndarray]]]:
             arrays.append(read_numbers(dataset, dataset.shape, dataset.name).astype(layer.dtype))
         found.append((layer, arrays))
     return found
-
-

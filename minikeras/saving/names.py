@@ -124,7 +124,7 @@ def _texts(value: Any, key: str) -> list[str]:
         raise Misfit(f"The attribute '{key}' should hold text; it holds {type(value).__name__}.")
     entries = value.reshape(-1).tolist() if isinstance(value, np.ndarray) else [value]
     if not all(isinstance(entry, (bytes, str)) for entry in entries):
-        raise Misfit(f"The attribute '{key}' should hold text; it holds {value.dtype}.")
+        raise Misfit(f"The attribute '{key}' should hold text; it holds {entries[0]!r}.")
     try:
         return [entry.decode() if isinstance(entry, bytes) else str(entry) for entry in entries]
     except UnicodeDecodeError:

@@ -117,8 +117,8 @@ def _open(source: Any) -> tuple[Any, str]:
         contents = source.read()
         if not isinstance(contents, bytes):
             raise TypeError("A model is read from a file opened in binary mode: open(path, 'rb').")
-        name, place = "The file", io.BytesIO(contents)
-        start = contents[:8]
+        name, start = "The file", contents[:8]
+        place: Any = io.BytesIO(contents)
     else:
         place = _path(source)
         name = f"'{place}'"

@@ -1,4 +1,4 @@
-"""How a model is trained, to an HDF5 file and back: what `compile` got, and the optimizer's state."""
+"""How a model is trained, to a file and back: what `compile` got, and the optimizer's state."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def restore_training(
         warnings.warn(
             "The file holds no training configuration: the model was not compiled. Compile it "
             "before training, or pass compile=False to say that it is not needed.",
-            stacklevel=3,
+            stacklevel=6,
         )
         return
     if not isinstance(config, Mapping) or "optimizer_config" not in config:
@@ -159,7 +159,7 @@ def restore_training(
     except ValueError as error:
         warnings.warn(
             f"The state of the optimizer could not be loaded; it starts anew. ({error})",
-            stacklevel=3,
+            stacklevel=6,
         )
 
 

@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from minikeras.engine.connected import Chain
+from minikeras.engine.weights import all_layers
 from minikeras.saving import KERAS_VERSION
 from minikeras.saving.guard import dataset_at, group_at, read_numbers
 from minikeras.saving.names import (
@@ -70,18 +72,16 @@ def ordered(layer: Any) -> list[Any]:
     First those that training changes, then the others. In a nested model that goes for its
     layers, be the model itself frozen or not: its configuration does not say so.
     """
+    if not isinstance(layer, Chain):
+        return layer.weights
     trainable, others = _sorted_out(layer)
     return list(dict.fromkeys([*trainable, *others]))
 
 
 def _sorted_out(layer: Any) -> tuple[list[Any], list[Any]]:
-    parts = getattr(layer, "layers", None)
-    if not isinstance(parts, list):
-        weights = layer.weights
-        trainable = layer.trainable_weights
-        ahead = len(trainable) if weights[: len(trainable)] == trainable else len(weights)
-        return weights[:ahead], weights[ahead:]
-    pairs = [_sorted_out(part) for part in parts]
+    if not isinstance(layer, Chain):
+        return layer.trainable_weights, layer.non_trainable_weights
+    pairs = [_sorted_out(part) for part in layer.layers]
     return [w for pair in pairs for w in pair[0]], [w for pair in pairs for w in pair[1]]
 
 
@@ -117,9 +117,7 @@ def write_arrays(group: Any, arrays: Iterable[tuple[str, np.ndarray]]) -> None:
         group.create_dataset(name, data=array)
 
 
-def load_weights(
-    model: Any, source: Any, named: bool, skip_mismatch: bool, reshape: bool
-) -> None:
+def load_weights(model: Any, source: Any, named: bool, skip_mismatch: bool, reshape: bool) -> None:
     """Read the weights of a model and set them. See `Sequential.load_weights`."""
     if skip_mismatch and not named:
         raise ValueError(
@@ -231,9 +229,7 @@ def _stored_layers(group: Any) -> list[StoredLayer]:
     return found
 
 
-def _for_layer(
-    layer: Any, source: StoredLayer, reshape: bool, skip_mismatch: bool
-) -> Assignments:
+def _for_layer(layer: Any, source: StoredLayer, reshape: bool, skip_mismatch: bool) -> Assignments:
     """Read the weights of one layer."""
     own, names = ordered(layer), source.weight_names
     where = f"layer '{layer.name}'" + (
@@ -296,6 +292,4 @@ def _refuse_theano(group: Any, layers: Iterable[Any]) -> None:
 
 
 def _convolves(layer: Any) -> bool:
-    from minikeras.engine.weights import all_layers
-
     return any("Conv" in type(part).__name__ for part in all_layers(layer))

@@ -83,7 +83,7 @@ def _explained(make: Callable[[], Any], way_out: str = "") -> Any:
         return make()
     except Misfit:
         raise
-    except ValueError as error:
+    except (ValueError, TypeError, KeyError) as error:
         hint = ""
         if "Unknown" in str(error):
             hint = " Pass what is your own as custom_objects={'name': class_or_function}."

@@ -123,18 +123,22 @@ class Step:
         y: np.ndarray,
         weights: np.ndarray | None,
         row_gradients: dict[Variable, RowGradient] | None = None,
+        training: bool = True,
     ) -> list[float]:
         """Write the gradients of a batch to the store, and return the loss and the metrics.
 
-        Nothing else changes, the states that layers keep neither.
+        The states that layers keep do not change. In training, the moving averages of a
+        `BatchNormalization` do.
 
         Parameters
         ----------
         row_gradients : dict, optional
             Where gradients go that have few rows, in place of the store; see
             `Context.add_rows`. Default: all go to the store.
+        training : bool
+            Whether layers behave as in training. Default True.
         """
-        return self._differentiate(x, y, weights, row_gradients)[0]
+        return self._differentiate(x, y, weights, row_gradients, training)[0]
 
     def _differentiate(
         self,
@@ -142,12 +146,13 @@ class Step:
         y: np.ndarray,
         weights: np.ndarray | None,
         row_gradients: dict[Variable, RowGradient] | None,
+        training: bool = True,
     ) -> tuple[list[float], Context]:
         """Compute gradients in a pass that is still to be finished."""
         self.store.claim()
         self.workspace.begin(x.shape)
         ctx = Context(
-            training=fixed_phase(True),
+            training=fixed_phase(training),
             gradients=self.store.gradients,
             workspace=self.workspace,
             random=self.random,

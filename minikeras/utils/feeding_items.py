@@ -165,11 +165,11 @@ def seed_both(seed: int, position: int) -> None:
     import random
 
     random.seed((seed << 32) + position)
-    try:
-        np.random.seed([seed, position])
-    except TypeError:  # np.random.set_bit_generator has put another one in its place
-        generator = _bit_generator()
-        generator.state = type(generator)(np.random.SeedSequence([seed, position])).state
+    np.random.seed([seed, position])
+    if not isinstance(_bit_generator(), np.random.MT19937):
+        # For generators put there by np.random.set_bit_generator, seed() leaves half of the last
+        # pair of normal numbers in store.
+        np.random.set_state(_bit_generator().state)
 
 
 def peek() -> Any:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import _thread
 import contextlib
+import sys
 from typing import TYPE_CHECKING, Any
 
 from minikeras.utils.feeding_items import Outcome, Source, annotate
 
 if TYPE_CHECKING:
     from queue import SimpleQueue
+    from threading import Event
 
 # Seconds. Where Ctrl-C does not end a wait (Windows), it gets through after this time.
 MOMENT = 0.1
@@ -19,14 +22,15 @@ class ThreadLine:
 
     def __init__(self, source: Source, number: int) -> None:
         from queue import SimpleQueue
-        from threading import Thread
+        from threading import Event, Thread
 
+        self.ended = Event()
         self.jobs: SimpleQueue[Any] = SimpleQueue()
         self.outcomes: SimpleQueue[Outcome] = SimpleQueue()
         # The thread does not know the line, so that a forgotten line can be collected.
         self.thread = Thread(
             target=_serve,
-            args=(source, self.jobs, self.outcomes, f"worker thread {number}"),
+            args=(source, self.ended, self.jobs, self.outcomes, f"worker thread {number}"),
             name=f"minikeras-feeding-{number}",
             daemon=True,
         )
@@ -48,32 +52,28 @@ class ThreadLine:
                 return self.outcomes.get(timeout=MOMENT)
 
     def stop(self) -> None:
-        """Drop what was asked for and is not yet in the making, and ask the thread to end."""
-        from queue import Empty
-
-        with contextlib.suppress(Empty):
-            while True:
-                self.jobs.get_nowait()
+        """Ask the thread to end after the item in the making."""
+        self.ended.set()
         self.jobs.put(None)
 
     def join(self) -> None:
         """Wait for the end of the thread, and so for the item in the making."""
-        from threading import current_thread
-
-        while self.thread.is_alive() and self.thread is not current_thread():
+        mine = self.thread.ident == _thread.get_ident()
+        # At the end of the program threads stand still.
+        while self.thread.is_alive() and not mine and not sys.is_finalizing():
             self.thread.join(MOMENT)
 
     def abandon(self) -> None:
         """Do not wait: the thread ends by itself after the item in the making."""
 
     def __del__(self) -> None:
-        self.jobs.put(None)
+        self.stop()
 
 
 def _serve(
-    source: Source, jobs: SimpleQueue[Any], outcomes: SimpleQueue[Outcome], where: str
+    source: Source, ended: Event, jobs: SimpleQueue[Any], outcomes: SimpleQueue[Outcome], where: str
 ) -> None:
-    while (job := jobs.get()) is not None:
+    while (job := jobs.get()) is not None and not ended.is_set():
         outcome = source.attempt(*job)
         if outcome.error is not None:
             annotate(outcome.error, f"{source.label(*job)}, made in {where}")

@@ -120,8 +120,8 @@ def _new_file(folder: str, permissions: int | None) -> tuple[str, int]:
         except FileExistsError:
             continue
         with contextlib.suppress(OSError):
-            _lock(descriptor)
-        # Between the two calls it may have been taken for abandoned.
+            _lock(descriptor, wait=True)
+        # Between the two calls somebody may have taken it for abandoned.
         if os.path.exists(name):
             return name, descriptor
         os.close(descriptor)
@@ -143,7 +143,7 @@ def _remove_if_abandoned(path: str) -> None:
     descriptor = os.open(path, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0))
     try:
         try:
-            _lock(descriptor)
+            _lock(descriptor, wait=False)
         except BlockingIOError:
             return
         except OSError:
@@ -154,13 +154,21 @@ def _remove_if_abandoned(path: str) -> None:
         os.close(descriptor)
 
 
-def _lock(descriptor: int) -> None:
-    """Lock a file until its process ends or closes it; BlockingIOError if somebody else has."""
+def _lock(descriptor: int, wait: bool) -> None:
+    """Lock a file until it is closed or its process ends.
+
+    Raises
+    ------
+    BlockingIOError
+        If somebody else has locked it, and `wait` is False.
+    OSError
+        If there are no locks here.
+    """
     try:
         import fcntl
     except ImportError as error:  # no locks on this platform
         raise OSError("no file locks") from error
-    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
 
 
 def _closed(descriptor: int) -> int:

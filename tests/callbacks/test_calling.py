@@ -233,7 +233,7 @@ def test_tqdm_callback_runs_as_it_is(tqdm_callback, verbose):
         assert callback.batch_bar.n == callback.batch_bar.total == 15
         assert "loss=" in screen.getvalue().split("val_loss=")[0]
     if verbose == 2:  # a bar for each epoch, which stays
-        assert screen.getvalue().count("3.00/3.00") >= 2
+        assert screen.getvalue().count("3.0/3.0") >= 2
 
 
 def test_tqdm_callback_with_sizes_of_its_own(tqdm_callback):

@@ -293,7 +293,7 @@ def test_tags_are_those_of_keras_2_2_4_in_its_order(tmp_path):
     ]
 
 
-@pytest.mark.parametrize(("freq", "epochs"), [(0, set()), (1, {0, 1, 2}), (2, {0, 2})])
+@pytest.mark.parametrize(("freq", "epochs"), [(0, set()), (1, {0, 1, 2}), (2, {0, 2}), (3, {0})])
 def test_histograms_come_every_so_many_epochs(tmp_path, freq, epochs):
     fit(TensorBoard(tmp_path, histogram_freq=freq), epochs=3)
 
@@ -355,6 +355,22 @@ def test_gradients_are_those_of_all_batches(tmp_path):
     assert histo.sum_squares == pytest.approx(np.square(expected).sum())
 
 
+def test_gradients_are_those_of_testing(tmp_path):
+    model = Sequential([Dropout(0.9, input_shape=(2,)), Dense(1, name="top")])
+    model.compile("sgd", "mse")
+    fit(TensorBoard(tmp_path, histogram_freq=1, write_grads=True), model, epochs=1)
+
+    x, y = data()
+    top = model.layers[1].get_weights()
+    error = x[:5] @ top[0][:, 0] + top[1] - y[:5]
+    expected = 2 / 5 * (x[:5].T @ error)
+    histo = histograms(tmp_path)[0, "top/kernel_0_grad"]
+    assert (histo.min, histo.max) == (
+        pytest.approx(expected.min(), rel=1e-4),
+        pytest.approx(expected.max(), rel=1e-4),
+    )
+
+
 def test_there_are_no_gradients_unless_asked_for(tmp_path):
     fit(TensorBoard(tmp_path, histogram_freq=1), epochs=1)
 
@@ -393,13 +409,14 @@ def test_weights_that_are_not_trained_have_no_gradient(tmp_path):
 
 
 def test_class_numbers_stay_class_numbers(tmp_path):
-    model = Sequential([Dense(3, activation="softmax", input_dim=2, name="top")])
+    """In the type of this model, 2051 would become 2052."""
+    model = Sequential([Dense(2052, activation="softmax", input_dim=2, dtype="float16")])
     model.compile("sgd", "sparse_categorical_crossentropy")
-    x, y = data()[0], np.arange(10) % 3
+    x, y = data()[0], np.full(10, 2051)
     board = TensorBoard(tmp_path, histogram_freq=1, write_grads=True)
     model.fit(x, y, verbose=0, validation_data=(x, y), callbacks=[board])
 
-    assert histograms(tmp_path)[0, "top/kernel_0_grad"].num == 6
+    assert histograms(tmp_path)[0, f"{model.layers[0].name}/bias_0_grad"].num == 2052
 
 
 def test_equal_names_in_nested_models_get_numbers(tmp_path):
@@ -909,11 +926,13 @@ def test_a_board_with_an_open_file_can_be_copied(tmp_path):
     board = TensorBoard(tmp_path)
     board.writer.add_scalar("one", 1.0, 0)
     other = copy.deepcopy(board)
-    other.writer.add_scalar("two", 2.0, 0)
-    board.on_train_end()
+    other.set_model(None)
+    board.writer.add_scalar("one", 2.0, 1)
+    other.writer.add_scalar("two", 3.0, 0)
     other.on_train_end()
+    board.on_train_end()
 
-    assert scalars(tmp_path) == [(0, "one", 1.0), (0, "two", 2.0)]
+    assert scalars(tmp_path) == [(0, "one", 1.0), (1, "one", 2.0), (0, "two", 3.0)]
 
 
 def test_without_tensorboardx_the_message_tells_what_to_install(monkeypatch):

@@ -89,69 +89,49 @@ def events_of_two_callbacks(keras: Any, data: Data) -> Any:
     return [found, events]
 
 
-def add_params(name: str, run_with: Callable[[Any, Data, Any], Any]) -> None:
+def add_params(name: str, make: Callable[[Any, Data], tuple], **given: Any) -> None:
     """What `params`, `validation_data` and the attributes of the model are in an epoch."""
 
     def run(keras: Any, data: Data) -> Any:
         seen: list = []
 
         def look(self: Any, epoch: int, logs: Any = None) -> None:
-            held_out = self.validation_data
-            shapes = None if held_out is None else [list(np.shape(array)) for array in held_out]
+            # Where nothing is held out, 2.2.4 has an empty list or None.
+            shapes = [list(np.shape(array)) for array in self.validation_data or []]
             here = [self.model.stop_training, self.model.history is not None]
-            seen.append([dict(self.params), shapes, *here])
+            seen.append([dict(sorted(self.params.items())), shapes, *here])
 
-        run_with(keras, data, hooked(keras, on_epoch_begin=look))
+        train = generated if "of_a_" in name else fit
+        model = classifier(keras, data, weighted_metrics=["acc"])
+        arrays = {key: make(keras, data) for key, make in given.items() if callable(make)}
+        callbacks = [hooked(keras, on_epoch_begin=look)]
+        train(model, *make(keras, data), **{**given, **arrays}, callbacks=callbacks)
         return seen
 
     add(name, run)
 
 
-add_params(
-    "params_of_arrays",
-    lambda keras, data, callback: fit(
-        classifier(keras, data), *data.one_hot(), epochs=2, callbacks=[callback]
-    ),
-)
-add_params(
-    "params_with_validation",
-    lambda keras, data, callback: fit(
-        classifier(keras, data, weighted_metrics=["acc"]),
-        *data.one_hot(),
-        validation_data=data.one_hot(11),
-        initial_epoch=1,
-        callbacks=[callback],
-    ),
-)
-add_params(
-    "params_of_steps",
-    lambda keras, data, callback: fit(
-        classifier(keras, data),
-        *data.one_hot(),
-        batch_size=None,
-        steps_per_epoch=2,
-        callbacks=[callback],
-    ),
-)
-add_params(
-    "params_of_a_generator",
-    lambda keras, data, callback: generated(
-        classifier(keras, data),
-        stream(data.one_hot(), *SIZES),
-        steps_per_epoch=4,
-        validation_data=data.one_hot(11),
-        callbacks=[callback],
-    ),
-)
-add_params(
-    "params_of_a_sequence",
-    lambda keras, data, callback: generated(
-        classifier(keras, data),
-        pair_sequence(keras, data),
-        validation_data=pair_sequence(keras, data),
-        callbacks=[callback],
-    ),
-)
+def arrays(keras: Any, data: Data) -> tuple:
+    return data.one_hot()
+
+
+def few_arrays(keras: Any, data: Data) -> tuple:
+    return data.one_hot(11)
+
+
+def a_generator(keras: Any, data: Data) -> tuple:
+    return (stream(data.one_hot(), *SIZES),)
+
+
+def a_sequence(keras: Any, data: Data) -> tuple:
+    return (pair_sequence(keras, data),)
+
+
+add_params("params_of_arrays", arrays)
+add_params("params_with_validation", arrays, validation_data=few_arrays, initial_epoch=1)
+add_params("params_of_steps", arrays, batch_size=None, steps_per_epoch=2)
+add_params("params_of_a_generator", a_generator, steps_per_epoch=4, validation_data=few_arrays)
+add_params("params_of_a_sequence", a_sequence, validation_data=pair_sequence)
 
 
 @case()
@@ -221,20 +201,39 @@ def stop_after_an_epoch_and_go_on(keras: Any, data: Data) -> Any:
     return [fit(model, x, y, epochs=4, **given), fit(model, x, y, epochs=2)]
 
 
-@case()
+def stop_repeated_arrays(keras: Any, data: Data) -> Any:
+    """The same with a large array: the epoch that is cut short has no results of validation."""
+    held_out, callbacks = data.one_hot(9), [stopping(keras, "on_batch_end", 1, 1)]
+    model = classifier(keras, data)
+    x, y = (np.concatenate([array] * 3) for array in data.one_hot())
+    given = {"validation_data": held_out, "callbacks": callbacks, "batch_size": 30}
+    return fit(model, x, y, epochs=4, **given)
+
+
+RULES = "2.2.4 has three loops and three rules; minikeras' one loop has that of fit on arrays"
+
+
+@case(instead=stop_repeated_arrays, why=RULES)
 def stop_in_steps(keras: Any, data: Data) -> Any:
-    """What is held out is looked at, although the epoch was cut short."""
+    """2.2.4 looks at what is held out, although the epoch was cut short."""
     given = {"steps_per_epoch": 3, "validation_data": data.one_hot(9), "validation_steps": 1}
     given["callbacks"] = [stopping(keras, "on_batch_end", 1, 1)]
     return fit(classifier(keras, data), *data.one_hot(), batch_size=None, epochs=4, **given)
 
 
-@case()
+def stop_arrays_in_the_last_batch(keras: Any, data: Data) -> Any:
+    held_out, callbacks = data.one_hot(9), [stopping(keras, "on_batch_end", 3, 1)]
+    given = {"validation_data": held_out, "callbacks": callbacks}
+    x, y = data.one_hot(32)
+    return fit(classifier(keras, data), x, y, epochs=4, **given)
+
+
+@case(instead=stop_arrays_in_the_last_batch, why=RULES)
 def stop_a_generator_in_the_last_batch(keras: Any, data: Data) -> Any:
-    """What is held out is looked at before the stop."""
+    """2.2.4 looks at what is held out before it stops."""
     given = {"validation_data": data.one_hot(9), "steps_per_epoch": 4}
     callbacks = [stopping(keras, "on_batch_end", 3, 1)]
-    batches = stream(data.one_hot(), *SIZES)
+    batches = stream(data.one_hot(32), 8, 8, 8, 8)
     return generated(classifier(keras, data), batches, 4, callbacks=callbacks, **given)
 
 

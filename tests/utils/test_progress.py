@@ -66,15 +66,15 @@ def test_a_bar_ends_with_its_context(capsys):
 
 def test_a_bar_has_no_last_line_after_an_exception(capsys):
     with pytest.raises(ZeroDivisionError), Bar(2) as bar:
-        bar.add(1, {})
         bar.add(1 // 0, {})
     assert capsys.readouterr().out == ""
 
 
 def test_the_bar_in_a_terminal_goes_away_at_an_exception(monkeypatch):
     terminal = in_terminal(monkeypatch)
-    with pytest.raises(ZeroDivisionError), Bar(2, interval=0) as bar:
-        bar.add(1, {})
+    bar = Bar(2, interval=0)
+    bar.add(1, {})
+    with pytest.raises(ZeroDivisionError), bar:
         bar.add(1 // 0, {})
 
     assert "1/2 [==" in terminal.getvalue()
@@ -161,23 +161,23 @@ def test_nothing_is_drawn_into_a_file(capsys, clock):
 def test_a_notebook_gets_a_moving_bar_and_a_last_line(capsys, notebook, clock, monkeypatch):
     import tqdm.auto
 
-    class Widget(tqdm.auto.tqdm):
-        made = []
+    widgets = []
 
+    class Widget(tqdm.auto.tqdm):
         def __init__(self, *args, **kwargs):
-            Widget.made.append(kwargs)
+            widgets.append(kwargs)
             super().__init__(*args, **kwargs)
 
     monkeypatch.setattr(tqdm.auto, "tqdm", Widget)
 
     bar = Bar(4)
     bar.add(1, {"loss": 1.0})
-    assert Widget.made == []  # quick epochs fill no notebook with widgets
+    assert widgets == []  # quick epochs fill no notebook with widgets
     clock.now = 1.0
     bar.add(1, {"loss": 2.0})
     bar.close({"loss": 3.0})
 
-    (made,) = Widget.made
+    (made,) = widgets
     assert made["leave"] is False
     assert "{bar}" in made["bar_format"]  # tqdm's notebook puts the widget there
     out = capsys.readouterr().out

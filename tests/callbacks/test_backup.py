@@ -1,0 +1,235 @@
+"""A training that was interrupted and goes on ends like one that was not."""
+
+import random
+import sys
+
+import numpy as np
+import pytest
+
+from minikeras.callbacks import BackupAndRestore, Callback, EarlyStopping, LearningRateScheduler
+from minikeras.layers import BatchNormalization, Dense, Dropout
+from minikeras.models import Sequential
+from minikeras.optimizers import SGD, Adam
+from tests.callbacks.driving import fit, small_data, small_model
+
+
+class Crash(RuntimeError):
+    pass
+
+
+class CrashAt(Callback):
+    """Breaks off at the beginning of an epoch, or behind the first batch."""
+
+    def __init__(self, epoch, where):
+        super().__init__()
+        self.at = epoch
+        self.where = where
+        self.epoch = None
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+        if epoch == self.at and self.where == "begin":
+            raise Crash
+
+    def on_batch_end(self, batch, logs=None):
+        if self.epoch == self.at and self.where == "batch":
+            raise Crash
+
+
+class Draws(Callback):
+    """Uses both sources of random numbers."""
+
+    def on_epoch_end(self, epoch, logs=None):
+        logs["drawn"] = random.gauss(0, 1) + np.random.normal()
+
+
+OPTIMIZERS = {
+    "momentum": lambda: SGD(0.1, momentum=0.9, decay=0.01, nesterov=True),
+    "adam": lambda: Adam(0.05, amsgrad=True, decay=0.01),
+    "rmsprop": lambda: "rmsprop",
+}
+
+
+def random_model(optimizer):
+    model = Sequential(
+        [Dense(8, activation="relu", input_dim=2), BatchNormalization(), Dropout(0.5), Dense(1)]
+    )
+    model.compile(OPTIMIZERS[optimizer](), "mse", metrics=["mae"])
+    return model
+
+
+def run(optimizer, folder, crash=None, epochs=5):
+    random.seed(7)
+    np.random.seed(7)
+    model = random_model(optimizer)
+    backup = BackupAndRestore(folder)
+    callbacks = [
+        Draws(),
+        LearningRateScheduler(lambda epoch, lr: lr * 0.9),
+        *([CrashAt(*crash)] if crash else []),
+        backup,
+    ]
+    try:
+        fit(model=model, callbacks=callbacks, epochs=epochs, validation_split=0.25)
+    except Crash:
+        return None, backup
+    return model, backup
+
+
+@pytest.mark.parametrize("where", ["begin", "batch"])
+@pytest.mark.parametrize("epoch", [0, 1, 3])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_a_training_that_goes_on_equals_one_without_interruption(optimizer, epoch, where, tmp_path):
+    whole, _ = run(optimizer, tmp_path / "whole")
+    assert run(optimizer, tmp_path / "parts", (epoch, where))[0] is None
+
+    model, backup = run(optimizer, tmp_path / "parts")
+
+    assert backup.initial_epoch == epoch
+    assert model.history.epoch == [0, 1, 2, 3, 4]
+    assert model.history.history == whole.history.history
+    assert set(model.history.history) >= {"loss", "val_loss", "lr", "drawn"}
+    pairs = [*zip(model.get_weights(), whole.get_weights(), strict=True)]
+    mine, theirs = model.optimizer.get_weights(), whole.optimizer.get_weights()
+    for a, b in [*pairs, *zip(mine, theirs, strict=True)]:
+        assert np.array_equal(a, b)
+    assert random.random() == pytest.approx(random.random(), abs=1)
+    assert not backup_file(tmp_path / "parts").exists()
+
+
+def backup_file(folder):
+    return folder / "backup.h5"
+
+
+def test_several_crashes_in_a_row(tmp_path):
+    whole, _ = run("momentum", tmp_path / "whole")
+    for crash in ((1, "batch"), (1, "begin"), (2, "batch"), (4, "batch")):
+        assert run("momentum", tmp_path / "parts", crash)[0] is None
+
+    model, _ = run("momentum", tmp_path / "parts")
+
+    assert model.history.history == whole.history.history
+    for a, b in zip(model.get_weights(), whole.get_weights(), strict=True):
+        assert np.array_equal(a, b)
+
+
+def test_a_finished_training_that_crashed_before_its_end_has_its_history(tmp_path):
+    class CrashAtEnd(Callback):
+        def on_train_end(self, logs=None):
+            raise Crash
+
+    with pytest.raises(Crash):
+        fit(callbacks=[CrashAtEnd(), BackupAndRestore(tmp_path)], epochs=3)
+
+    model = fit(callbacks=[BackupAndRestore(tmp_path)], epochs=3)
+    assert model.history.epoch == [0, 1, 2]
+    assert len(model.history.history["loss"]) == 3
+
+
+@pytest.mark.parametrize("delete", [True, False])
+def test_delete_checkpoint(delete, tmp_path):
+    fit(callbacks=[BackupAndRestore(tmp_path, delete_checkpoint=delete)])
+    assert backup_file(tmp_path).exists() is not delete
+
+    again = BackupAndRestore(tmp_path, delete_checkpoint=delete)
+    model = fit(callbacks=[again], epochs=3)
+    assert again.initial_epoch == (0 if delete else 2)
+    assert model.history.epoch == [0, 1, 2]
+
+
+def test_a_training_that_another_callback_ends_has_ended(tmp_path):
+    stop = EarlyStopping("loss", mode="max", baseline=1e9)
+    model = fit(callbacks=[stop, BackupAndRestore(tmp_path)], epochs=9)
+
+    assert model.history.epoch == [0]
+    assert not backup_file(tmp_path).exists()
+
+
+def test_an_instance_that_is_used_again_starts_anew(tmp_path):
+    backup = BackupAndRestore(tmp_path)
+    backup.initial_epoch = 7
+
+    assert fit(callbacks=[backup]).history.epoch == [0, 1]
+    assert backup.initial_epoch == 0
+
+
+def test_other_files_in_the_folder_stay(tmp_path):
+    folder = tmp_path / "a" / "b"
+    folder.mkdir(parents=True)
+    (folder / "mine.txt").write_text("mine")
+
+    fit(callbacks=[BackupAndRestore(str(folder))])
+
+    assert [path.name for path in folder.iterdir()] == ["mine.txt"]
+
+
+def crashed(folder, model=None):
+    with pytest.raises(Crash):
+        fit(model=model, callbacks=[CrashAt(1, "begin"), BackupAndRestore(folder)])
+    return backup_file(folder)
+
+
+@pytest.mark.parametrize("damage", ["cut", "empty", "garbage", "other file", "folder"])
+def test_a_damaged_backup_is_named(damage, tmp_path):
+    path = crashed(tmp_path)
+    whole = path.read_bytes()
+    if damage == "folder":
+        path.unlink()
+        path.mkdir()
+    elif damage == "other file":
+        small_model().save(path)
+    else:
+        path.write_bytes({"cut": whole[: len(whole) // 2], "empty": b""}.get(damage, b"x" * 999))
+
+    with pytest.raises(ValueError, match="backup.h5 can't be used: .*Delete it") as found:
+        fit(callbacks=[BackupAndRestore(tmp_path)])
+    assert str(tmp_path) in str(found.value)
+
+
+def test_a_backup_of_another_model_is_refused_and_changes_nothing(tmp_path):
+    crashed(tmp_path)
+    other = Sequential([Dense(3, input_dim=2), Dense(1)])
+    other.compile("sgd", "mse")
+    before = other.get_weights()
+
+    with pytest.raises(ValueError, match="backup.h5 can't be used"):
+        fit(model=other, callbacks=[BackupAndRestore(tmp_path)])
+    assert all(np.array_equal(a, b) for a, b in zip(before, other.get_weights(), strict=True))
+
+
+def test_a_stateful_model_goes_on_with_its_states(tmp_path):
+    from minikeras.layers import LSTM
+
+    def make():
+        np.random.seed(3)
+        model = Sequential([LSTM(3, stateful=True, batch_input_shape=(5, 1, 2)), Dense(1)])
+        model.compile("adam", "mse")
+        return model
+
+    x, y = small_data()
+
+    def train(model, *callbacks):
+        model.fit(x[:, None], y, 5, epochs=3, verbose=0, shuffle=False, callbacks=[*callbacks])
+
+    whole, parts, model = make(), make(), make()
+    train(whole)
+    with pytest.raises(Crash):
+        train(parts, CrashAt(2, "batch"), BackupAndRestore(tmp_path))
+    train(model, BackupAndRestore(tmp_path))
+
+    for a, b in zip(model.get_weights(), whole.get_weights(), strict=True):
+        assert np.array_equal(a, b)
+
+
+@pytest.mark.parametrize("save_freq", [10, "batch", None])
+def test_save_freq_is_the_epoch(save_freq, tmp_path):
+    with pytest.raises(ValueError, match="save_freq must be 'epoch', got"):
+        BackupAndRestore(tmp_path, save_freq=save_freq)
+
+
+def test_only_what_is_needed_is_imported():
+    """`import minikeras` must not pay for h5py."""
+    import subprocess
+
+    code = "import sys, minikeras; assert not {'h5py', 'csv', 'urllib.request'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
