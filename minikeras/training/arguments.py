@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
+import numpy as np
+
 #: Samples per update where the caller does not say.
 DEFAULT_BATCH_SIZE = 32
 
@@ -63,9 +65,17 @@ def single(value: Any, what: str, output_name: str | None) -> Any:
 def unpack_validation(data: Any) -> tuple[Any, Any, Any]:
     """Return x, y and the weights, None if there are none, of `validation_data`."""
     if not isinstance(data, (tuple, list)) or len(data) not in (2, 3):
+        length = f" of length {len(data)}" if isinstance(data, (tuple, list)) else ""
+        hint = ""
+        if isinstance(data, float):
+            hint = f" To hold a part of the training data out, there is validation_split={data}."
+        elif callable(data):
+            hint = " Did you forget the parentheses?"
+        elif length in ("", " of length 1"):
+            hint = " The targets are needed, too: validation_data=(x_test, y_test)."
         raise ValueError(
             "validation_data must be a tuple (x, y) or (x, y, sample_weight), got "
-            f"{type(data).__name__}{f' of length {len(data)}' if hasattr(data, '__len__') else ''}."
+            f"{type(data).__name__}{length}.{hint}"
         )
     return (*data, None)[:3]
 
@@ -73,13 +83,22 @@ def unpack_validation(data: Any) -> tuple[Any, Any, Any]:
 def split(arrays: tuple, share: float) -> tuple[tuple, tuple]:
     """Cut the last `share` of the samples off."""
     samples = len(arrays[0])
-    if not 0 < share < 1:
-        raise ValueError(f"validation_split must be from 0 up to but not including 1, got {share}.")
+    number = share if isinstance(share, (int, float, np.number)) else -1
+    if not 0 < number < 1:
+        hint = ""
+        if isinstance(share, (tuple, list)):
+            hint = " For data of your own, there is validation_data=(x, y)."
+        elif 1 < number < 100:
+            hint = f" For {number} %, write validation_split={float(number) / 100:g}."
+        raise ValueError(
+            f"validation_split must be from 0 up to but not including 1, got {shown(share)}.{hint}"
+        )
     cut = int(samples * (1.0 - share))
     if cut in (0, samples):
         raise ValueError(
             f"validation_split={share} of {samples} samples leaves {cut} for training and "
-            f"{samples - cut} for validation; both need at least one."
+            f"{samples - cut} for validation; both need at least one. Give more samples, another "
+            "validation_split, or validation_data=(x, y)."
         )
     first = tuple(None if a is None else a[:cut] for a in arrays)
     return first, tuple(None if a is None else a[cut:] for a in arrays)
@@ -89,7 +108,12 @@ def check_batch_size(batch_size: Any) -> int:
     """Return `batch_size` as an int."""
     number = whole(batch_size)
     if number is None or number < 1:
-        raise ValueError(f"batch_size must be an int greater than 0, got {batch_size!r}.")
+        hint = _hint_for_int(batch_size)
+        if hasattr(batch_size, "__len__") and not isinstance(batch_size, str):
+            hint = " (predict and evaluate get their data as x, y: is there one argument too many?)"
+        raise ValueError(
+            f"batch_size must be an int greater than 0, got {shown(batch_size)}.{hint}"
+        )
     return number
 
 
@@ -97,15 +121,38 @@ def check_epoch(value: Any, name: str) -> int:
     """Return a number of epochs as an int."""
     number = whole(value)
     if number is None or number < 0:
-        raise ValueError(f"{name} must be an int of at least 0, got {value!r}.")
+        raise ValueError(
+            f"{name} must be an int of at least 0, got {shown(value)}.{_hint_for_int(value)}"
+        )
     return number
+
+
+def shown(value: Any) -> str:
+    """Return how errors show the value of an argument: what is long by its kind alone."""
+    if hasattr(value, "shape") and value.shape:
+        return f"an array of shape {value.shape}"
+    text = repr(value)
+    return text if len(text) < 100 else f"a {type(value).__name__}, {text[:60]}..."
+
+
+def _hint_for_int(value: Any) -> str:
+    """Say how to make an int of what was given for one."""
+    if isinstance(value, str) and value.strip().isdecimal():
+        return f" Write {value.strip()} without quotes, or int(...)."
+    if isinstance(value, (float, np.floating)) and np.isfinite(value):
+        return " Divide with // to get an int, or round with int(...)."
+    return ""
 
 
 def check_verbose(verbose: Any, known: tuple[int, ...]) -> None:
     """Raise ValueError unless `verbose` is one of the `known` values."""
-    if verbose not in known:
+    is_data = hasattr(verbose, "__len__") and not isinstance(verbose, str)
+    if is_data or verbose not in known:
         names = f"{', '.join(map(str, known[:-1]))} or {known[-1]}"
-        raise ValueError(f"verbose must be {names}, got {verbose!r}.")
+        hint = ""
+        if is_data:
+            hint = " Pass arguments after the data by their names, as validation_data=(x, y)."
+        raise ValueError(f"verbose must be {names}, got {shown(verbose)}.{hint}")
 
 
 def whole(value: Any) -> int | None:
@@ -119,9 +166,23 @@ def whole(value: Any) -> int | None:
 
 def check_callbacks(callbacks: Iterable[Any] | None) -> list[Any]:
     """Return `callbacks` as a list."""
+    if callbacks is None:
+        return []
     if hasattr(callbacks, "set_params") or isinstance(callbacks, type):
-        raise TypeError(f"callbacks must be a list: callbacks=[{callbacks!r}].")
-    return list(callbacks or ())
+        cls = callbacks if isinstance(callbacks, type) else type(callbacks)
+        raise TypeError(
+            f"callbacks must be a list: callbacks=[{cls.__name__}(...)]; got {callbacks!r}."
+        )
+    if isinstance(callbacks, (str, dict)) or not hasattr(callbacks, "__iter__"):
+        raise TypeError(
+            "callbacks must be a list of callbacks, such as [EarlyStopping('val_loss')]; got "
+            f"{callbacks!r}."
+        )
+    found = list(callbacks)
+    for entry in found:
+        if isinstance(entry, (list, tuple)):
+            raise TypeError(f"callbacks holds a list, {entry!r}: put its entries there themselves.")
+    return found
 
 
 def check_steps(value: Any, name: str) -> int | None:
@@ -130,7 +191,15 @@ def check_steps(value: Any, name: str) -> int | None:
         return None
     number = whole(value)
     if number is None or number < 1:
-        raise ValueError(f"{name} must be an int greater than 0, or None; got {value!r}.")
+        hint = _hint_for_int(value)
+        if number == 0:
+            hint = (
+                " Are there fewer samples than batch_size? A division that rounds up is "
+                "-(-samples // batch_size)."
+            )
+        raise ValueError(
+            f"{name} must be an int greater than 0, or None; got {shown(value)}.{hint}"
+        )
     return number
 
 
@@ -163,8 +232,60 @@ def later_arguments(where: str, given: dict[str, Any], **defaults: Any) -> dict[
     """
     unknown = sorted(set(given) - set(defaults))
     if unknown:
-        raise TypeError(f"{where} got unknown arguments: {', '.join(unknown)}.")
+        raise TypeError(unknown_arguments(where, unknown))
     return {**defaults, **given}
+
+
+#: The arguments of the methods that train and use a model, to find the closest one.
+METHOD_ARGUMENTS = tuple(
+    "x y batch_size epochs verbose callbacks validation_split validation_data shuffle class_weight "
+    "sample_weight initial_epoch steps_per_epoch validation_steps validation_freq steps generator "
+    "workers max_queue_size use_multiprocessing optimizer loss metrics loss_weights "
+    "sample_weight_mode weighted_metrics target_tensors".split()  # noqa: SIM905
+)
+
+#: Arguments of older versions of Keras, and what stands for them.
+OLD_ARGUMENTS = {
+    "nb_epoch": "epochs",
+    "samples_per_epoch": "steps_per_epoch, which counts batches: samples // batch_size",
+    "nb_val_samples": "validation_steps, which counts batches: samples // batch_size",
+    "val_samples": "steps, which counts batches: samples // batch_size",
+    "max_q_size": "max_queue_size",
+    "nb_worker": "workers",
+    "pickle_safe": "use_multiprocessing",
+    "show_accuracy": "metrics=['accuracy'] in compile",
+    "class_mode": "the loss itself: 'binary_crossentropy' or 'categorical_crossentropy'",
+    "lr": "an optimizer of that learning rate: compile(optimizer=Adam(lr=...), ...)",
+    "learning_rate": "an optimizer of that learning rate: compile(optimizer=Adam(lr=...), ...)",
+}
+
+
+def unknown_arguments(where: str, names: Iterable[str]) -> str:
+    """Word the error for arguments that a method does not have.
+
+    Parameters
+    ----------
+    where : str
+        The method's name.
+    names : iterable of str
+        The arguments.
+
+    Examples
+    --------
+    >>> unknown_arguments("fit", ["epoch"])
+    "fit got unknown arguments: epoch. Did you mean 'epochs'?"
+    """
+    import difflib
+
+    names = list(names)
+    text = f"{where} got unknown arguments: {', '.join(names)}."
+    for name in names:
+        close = difflib.get_close_matches(name, METHOD_ARGUMENTS, n=1, cutoff=0.75)
+        if name in OLD_ARGUMENTS:
+            text += f" In place of {name!r} there is now {OLD_ARGUMENTS[name]}."
+        elif close:
+            text += f" Did you mean {close[0]!r}?"
+    return text
 
 
 def check_frequency(value: Any) -> Callable[[int], bool]:

@@ -39,24 +39,40 @@ def as_array(data: Any, name: str, key: str | None = None) -> Any:
         if array.dtype == object:  # as pandas makes of columns of different types
             array = array.astype("float64")
     except (ValueError, TypeError) as error:
-        rows = data if isinstance(data, (list, tuple)) else ()
-        lengths = {len(row) for row in rows if isinstance(row, (list, tuple)) or np.ndim(row)}
-        if len(lengths) > 1:
-            raise ValueError(
-                f"{name} holds samples of different lengths, from {min(lengths)} to "
-                f"{max(lengths)}. Make them equal with "
-                "minikeras.preprocessing.sequence.pad_sequences."
-            ) from error
-        raise ValueError(
-            f"{name} can't be made into one array of numbers: {error}. Turn text and categories "
-            "into numbers first, and make all rows of one length."
-        ) from error
+        raise ValueError(_why_no_array(data, name, error)) from error
     _check_kind(array, name)
     if array.ndim == 0:
         raise ValueError(f"{name} must have one entry per sample, got the scalar {data!r}.")
     if check_numerics() and array.dtype.kind == "f":
         check_finite(array, name)
     return array
+
+
+def _why_no_array(data: Any, name: str, error: Exception) -> str:
+    """Word the error for data of which no array of numbers can be made."""
+    if isinstance(data, (list, tuple)) or getattr(data, "ndim", 0) == 1:
+        lengths = {len(row) for row in data if isinstance(row, (list, tuple)) or np.ndim(row)}
+        if len(lengths) > 1:
+            return (
+                f"{name} holds samples of different lengths, from {min(lengths)} to "
+                f"{max(lengths)}. Make them equal: "
+                f"minikeras.preprocessing.sequence.pad_sequences({_argument(name)})."
+            )
+    text = f"{name} can't be made into one array of numbers: {error}."
+    columns = getattr(data, "columns", None)
+    if columns is not None and hasattr(data, "dtypes"):
+        kinds = zip(columns, data.dtypes, strict=True)
+        others = [str(column) for column, kind in kinds if getattr(kind, "kind", "O") not in "biuf"]
+        return (
+            f"{text} Its columns {others} hold no numbers: leave them out, or turn categories into "
+            "columns of 0 and 1 with pandas.get_dummies."
+        )
+    return f"{text} Turn text and categories into numbers first, and make all rows of one length."
+
+
+def _argument(name: str) -> str:
+    """Return the name of an argument without what errors put in front: ``'x'``."""
+    return name.split()[-1]
 
 
 def _on_disk(data: Any, name: str) -> OnDisk:
@@ -66,11 +82,34 @@ def _on_disk(data: Any, name: str) -> OnDisk:
 
 
 def _check_kind(array: Any, name: str) -> None:
-    if array.dtype.kind not in "biuf":
+    kind, shape, short = array.dtype.kind, array.shape, _argument(name)
+    if kind in "biuf":
+        return
+    if kind in "US" and not shape:
         raise ValueError(
-            f"{name} must hold numbers; got an array of dtype {array.dtype} and shape "
-            f"{array.shape}. Turn text into numbers first, with astype if they are written out."
+            f"{name} is the text {str(array)!r}, not data. Is it the name of a file? Load that "
+            "first, with np.load or np.loadtxt, say."
         )
+    first = (
+        f" such as {array.flat[0]!s:.40}" if isinstance(array, np.ndarray) and array.size else ""
+    )
+    hint = ""
+    if kind in "US":
+        hint = (
+            f" Numbers that are written out become numbers by {short}.astype('float32'); names of "
+            f"classes by np.unique({short}, return_inverse=True)[1], which counts them from 0; "
+            "words by a dict of word to number."
+        )
+    elif kind in "mM":
+        hint = (
+            f" Measure times from a first one: ({short} - {short}.min()) / np.timedelta64(1, 'D')."
+        )
+    elif kind == "c":
+        hint = f" Take {short}.real and {short}.imag, or np.abs({short})."
+    raise ValueError(
+        f"{name} must hold numbers; got an array of dtype {array.dtype} and shape {shape}{first}."
+        f"{hint}"
+    )
 
 
 def _unwrapped(data: Any, name: str, key: str | None) -> Any:
@@ -86,18 +125,35 @@ def _unwrapped(data: Any, name: str, key: str | None) -> Any:
         data = data[key]
     if isinstance(data, (list, tuple)) and data and all(map(_is_array, data)):
         if len(data) > 1:
+            shapes = {tuple(array.shape) for array in data}
+            join, short = "np.array", _argument(name)
+            if len(shapes) > 1 and len({shape[1:] for shape in shapes}) == 1:
+                join = "minikeras.preprocessing.sequence.pad_sequences"
             raise ValueError(
-                f"{name} was given as a list of {len(data)} arrays, but a Sequential model has one "
-                "input and one output. Pass one array: np.stack joins samples of one shape, "
-                "minikeras.preprocessing.sequence.pad_sequences samples of different lengths."
+                f"{name} was given as a list of {len(data)} arrays, which means as many inputs or "
+                "outputs, but a Sequential model has one of each. If they are the samples, make "
+                f"one array of them: {join}({short})."
             )
         data = data[0]
+    if _uncalled(data):
+        raise ValueError(_forgotten_parentheses(data, name))
     if is_generator(data):
         raise ValueError(
             f"{name} is a {type(data).__name__}, which makes batches: pass it to fit, evaluate or "
             "predict as x, without y. Here, pass an array."
         )
     return data
+
+
+def _uncalled(data: Any) -> bool:
+    """Return whether `data` is a function or class, which may make data when it is called."""
+    return isinstance(data, type) or (callable(data) and not hasattr(data, "shape"))
+
+
+def _forgotten_parentheses(data: Any, name: str) -> str:
+    called = getattr(data, "__name__", type(data).__name__)
+    what = "class" if isinstance(data, type) else "function"
+    return f"{name} is the {what} {called}, not data: did you forget the parentheses? {called}()"
 
 
 def by_class(data: Any) -> bool:
@@ -112,7 +168,9 @@ def is_generator(data: Any) -> bool:
 
 def is_sequence(data: Any) -> bool:
     """Return whether `data` is a `minikeras.utils.Sequence`, or one of another Keras."""
-    return all(hasattr(data, name) for name in ("__getitem__", "__len__", "on_epoch_end"))
+    return not isinstance(data, type) and all(
+        hasattr(data, name) for name in ("__getitem__", "__len__", "on_epoch_end")
+    )
 
 
 def _is_array(data: Any) -> bool:
@@ -176,21 +234,54 @@ def readable_shape(shape: Sequence[int | None]) -> str:
 
 def _shape_hint(shape: tuple[int, ...], expected: tuple[int | None, ...]) -> str:
     """Say what to do, for the mistakes that are made most."""
-    if shape == expected[1:]:
+    sample, given = expected[1:], shape[1:]
+    size = None if None in sample else int(np.prod(sample))  # type: ignore[arg-type]
+    if _same(shape, sample):
         return (
             " If this is a single sample, add the batch axis with x[np.newaxis]; if these are all "
-            "samples, leave their number out of input_shape."
+            f"samples, leave their number out of input_shape: input_shape={given}."
         )
-    sample = expected[1:]
-    if None in sample:
-        return ""
-    if len(sample) == 1 and np.prod(shape[1:]) == sample[0]:
-        return f" Reshape it with x.reshape(len(x), {sample[0]}), or start with a Flatten layer."
-    if np.prod(shape[1:]) == np.prod(sample):  # type: ignore[arg-type]
-        if len(shape) == len(expected) and sorted(shape[1:]) == sorted(sample):  # type: ignore[type-var]
-            return " The axes seem to be in another order: see np.transpose and data_format."
+    if len(sample) == len(given) + 1 and _same(given, sample[1:]):
+        return (
+            f" If the {sample[0] or None} in input_shape is the number of samples, leave it out: "
+            f"input_shape={given}. If it counts time steps, give x an axis for them: "
+            "x.reshape((samples, steps, features))."
+        )
+    if len(sample) == 2 and len(given) == 1 and size != np.prod(given):
+        return (
+            " The axis of the time steps is missing: x has to be of shape (samples, steps, "
+            "features). x[:, np.newaxis] makes each row a sequence of one step, x[..., np.newaxis] "
+            "each number a step."
+        )
+    if size is not None and np.prod(shape) == size:
+        return f" If this is a single sample, write x.reshape({(1, *sample)})."
+    if size is not None and np.prod(given) == size:
+        if len(given) == len(sample) and sorted(given) == sorted(sample):  # type: ignore[type-var]
+            return f" The axes are in another order{_transposed(given, sample)}"
+        if len(sample) == 1:
+            return f" Reshape it with x.reshape(len(x), {size}), or start with a Flatten layer."
         return f" Reshape it with x.reshape({(-1, *sample)})."
-    return ""
+    return (
+        f" One of the two is wrong: for these data, the first layer needs input_shape={given}. Or "
+        "are x and y exchanged?"
+    )
+
+
+def _same(shape: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:
+    """Return whether two shapes agree, where None agrees with any size."""
+    sizes = zip(shape, wanted, strict=False)
+    return len(shape) == len(wanted) and all(b is None or a == b for a, b in sizes)
+
+
+def _transposed(given: tuple[int, ...], sample: tuple[int | None, ...]) -> str:
+    """Say how to bring axes into order, where the first one is last or the last one first."""
+    fix = ": see np.transpose"
+    if sample == (*given[1:], given[0]):
+        fix = ": x = np.moveaxis(x, 1, -1) puts the first one last"
+    elif sample == (given[-1], *given[:-1]):
+        fix = ": x = np.moveaxis(x, -1, 1) puts the last one first"
+    channels = " (and data_format, for where the channels are)" if len(given) > 2 else ""
+    return f"{fix}. Or, if x is right, write input_shape={given}{channels}."
 
 
 def check_lengths(x: np.ndarray, y: np.ndarray, name: str = "") -> None:
@@ -202,8 +293,76 @@ def check_lengths(x: np.ndarray, y: np.ndarray, name: str = "") -> None:
     name : str
         What stands before their names in the error, as ``'validation '``.
     """
-    if len(x) != len(y):
-        raise ValueError(
-            f"{name}x and {name}y must have the same number of samples: {name}x has {len(x)} "
-            f"(shape {x.shape}), {name}y has {len(y)} (shape {y.shape})."
+    if len(x) == len(y):
+        return
+    again = "" if name.endswith(": ") else name
+    hint = ""
+    if x.ndim == 1 and y.ndim <= 1:
+        hint = (
+            " If this is one sample, each needs a batch axis in front: x[np.newaxis], "
+            "y[np.newaxis]."
         )
+    elif x.ndim == 2 and x.shape[1] == len(y):
+        hint = " The samples go along the first axis: is x.T what you want?"
+    elif x.ndim > 1 and x.shape[1:] == y.shape[1:]:
+        hint = (
+            " Samples of both have the same shape: are both inputs? scikit-learn's "
+            "train_test_split returns x_train, x_test, y_train, y_test, in this order."
+        )
+    raise ValueError(
+        f"{name}x and {name}y must have the same number of samples: {again}x has {len(x)} "
+        f"(shape {x.shape}), {again}y has {len(y)} (shape {y.shape}).{hint}"
+    )
+
+
+def missing_data(x: Any, y: Any, name: str = "") -> str:
+    """Word the error for `x` or `y` that is None.
+
+    Parameters
+    ----------
+    x, y : array_like or None
+        One of them is None.
+    name : str
+        What stands before their names in the error, as ``'validation '``.
+
+    Examples
+    --------
+    >>> missing_data(np.zeros((5, 2)), None)
+    'y is None: pass the targets, an array of shape (samples, ...), after the inputs.'
+    """
+    if x is None:
+        return f"{name}x is None: pass an array of shape (samples, ...)."
+    if _uncalled(x):
+        return _forgotten_parentheses(x, f"{name}x")
+    if isinstance(x, (tuple, list)) and len(x) in (2, 3) and all(map(_is_array, x)):
+        return (
+            f"{name}y is None, and {name}x a {type(x).__name__} of {len(x)} arrays: pass inputs "
+            "and targets apart, as in fit(x, y)."
+        )
+    return f"{name}y is None: pass the targets, an array of shape (samples, ...), after the inputs."
+
+
+def batch_count(sequence: Any) -> int:
+    """Return how many batches a `Sequence` has.
+
+    Raises
+    ------
+    ValueError
+        If it has none.
+    TypeError
+        If its ``len`` is no int.
+    """
+    name = type(sequence).__name__
+    try:
+        batches = len(sequence)
+    except TypeError as error:
+        raise TypeError(
+            f"{name}.__len__ must return how many batches there are, as an int: {error}. A "
+            "division that rounds up is -(-samples // batch_size)."
+        ) from error
+    if not batches:
+        raise ValueError(
+            f"{name} has no batches: its len() is 0. Are there fewer samples than batch_size? "
+            "A division that rounds up is -(-samples // batch_size)."
+        )
+    return batches

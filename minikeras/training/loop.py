@@ -96,12 +96,13 @@ def _progress(step: Step, source: Any) -> cb.ProgbarLogger:
 
 
 def _params(step: Step, source: Any, epochs: int, verbose: int, validation: Any) -> dict[str, Any]:
-    """Return what callbacks are told: for generators, Keras leaves out what nobody knows."""
-    known = {"batch_size": source.batch_size, "samples": source.samples}
+    """Return what callbacks are told; as in Keras, not more than is needed to count with."""
+    by_steps = source.samples is None or source.repeats is not None
+    known = {"batch_size": None if by_steps else source.batch_size, "samples": source.samples}
     return {
         **({} if source.samples is None else known),
         "epochs": epochs,
-        "steps": source.steps,
+        "steps": source.steps if by_steps else None,
         "verbose": verbose,
         "do_validation": validation is not None,
         "metrics": names_of_results(step.names, validation is not None),
@@ -118,10 +119,16 @@ def _train_epoch(model: Any, step: Step, source: Any, hooks: CallbackList) -> No
             size = len(x)
             hooks("on_batch_begin", index, {"batch": index, "size": size})
             results = step.train(x, y, weights)
-            logs = cb.Logs(zip(step.names, results, strict=True), batch=index, size=size)
-            hooks("on_batch_end", index, logs)
+            hooks("on_batch_end", index, _logs(step, results, index, size))
             if model.stop_training:
                 break
+
+
+def _logs(step: Step, results: list[float], index: int, size: int) -> cb.Logs:
+    """Return what callbacks are told of a batch."""
+    logs = cb.Logs(batch=index, size=size)
+    logs.update(zip(step.names, results, strict=True))
+    return logs
 
 
 def evaluate_loop(
@@ -147,8 +154,7 @@ def evaluate_loop(
             seen += size
             bar.add(size if source.samples else 1, {})
             if hooks is not None:
-                logs = cb.Logs(zip(step.names, results, strict=True), batch=index, size=size)
-                hooks("on_test_batch_end", index, logs)
+                hooks("on_test_batch_end", index, _logs(step, results, index, size))
     means = [
         last if name in step.stateful_names else total / max(1, seen)
         for name, last, total in zip(step.names, results, totals, strict=True)

@@ -229,7 +229,7 @@ class Step:
         for fn, weighted in self.metrics:
             score = np.asarray(value_of(fn(y, y_pred)))
             by = weights if weighted else None
-            if score.ndim == 0:
+            if score.ndim == 0 and by is None:
                 results.append(float(score))
             elif by is None and ctx.mask is None:
                 results.append(float(np.add.reduce(score, axis=None)) / score.size)

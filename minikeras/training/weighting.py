@@ -130,9 +130,19 @@ def _check_sample_weight(
                 f"steps, ...); got {name}targets of shape {y.shape}."
             )
         wanted, hint = y.shape[:2], ""
+        if weights.shape == y.shape[:1]:
+            hint = (
+                " For one weight per sample, compile without sample_weight_mode, or repeat each: "
+                f"np.repeat(sample_weight[:, np.newaxis], {wanted[1]}, axis=1)."
+            )
     else:
-        wanted = y.shape[:1]
-        hint = " For one weight per time step, compile with sample_weight_mode='temporal'."
+        wanted, hint = y.shape[:1], ""
+        if weights.shape == (*wanted, 1):
+            hint = " Write sample_weight[:, 0]."
+        elif weights.ndim > 1:
+            hint = " For one weight per time step, compile with sample_weight_mode='temporal'."
+        elif y.ndim == 2 and weights.shape == y.shape[1:]:
+            hint = " For one weight per class, pass class_weight=dict(enumerate(sample_weight))."
     if weights.shape != wanted:
         raise ValueError(
             f"{name}sample_weight must have shape {wanted} for targets of shape {y.shape}, got "
@@ -145,8 +155,8 @@ def _check_sample_weight(
 def _class_weights(y: np.ndarray, table: Mapping[int, float], has_steps: bool) -> np.ndarray:
     if not isinstance(table, Mapping):
         raise TypeError(
-            "class_weight must be a dict of class index to weight (of a list of weights, "
-            f"dict(enumerate(weights)) makes one); got {type(table).__name__}."
+            "class_weight must be a dict of class index to weight, such as {0: 1.0, 1: 5.0}; got "
+            f"{type(table).__name__}.{_hint_for_no_dict(table)}"
         )
     if has_steps:
         raise ValueError(
@@ -159,9 +169,37 @@ def _class_weights(y: np.ndarray, table: Mapping[int, float], has_steps: bool) -
     if missing:
         raise ValueError(
             f"class_weight has no entry for the classes {missing} that occur in the targets; it "
-            f"has {sorted(table, key=str)}. Give every class a weight; the keys are ints."
+            f"has {sorted(table, key=str)}. {_hint_for_keys(table, missing)}"
         )
-    return np.array([float(table[int(c)]) for c in present])[inverse.reshape(-1)]
+    try:
+        return np.array([float(table[int(c)]) for c in present])[inverse.reshape(-1)]
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"The weights in class_weight must be numbers; got {table}.") from error
+
+
+def _hint_for_no_dict(given: Any) -> str:
+    """Say how to make the dict that `class_weight` must be of what was given for it."""
+    if isinstance(given, str):  # as scikit-learn has it
+        return (
+            " Weights that balance the classes, for labels y: counts = np.bincount(y); "
+            "class_weight = dict(enumerate(len(y) / (len(counts) * counts)))."
+        )
+    if isinstance(given, (list, tuple, np.ndarray)):
+        return " A list of weights becomes one by dict(enumerate(class_weight))."
+    return ""
+
+
+def _hint_for_keys(table: Mapping[Any, Any], missing: list[int]) -> str:
+    """Say how to mend a `class_weight` that lacks classes."""
+    if all(isinstance(key, str) and key.isdecimal() for key in table):
+        return "Its keys are text, but must be ints: {int(k): w for k, w in class_weight.items()}."
+    if all(isinstance(key, str) for key in table):
+        return "Its keys must be the numbers of the classes, as in the targets, not their names."
+    if all(isinstance(key, (tuple, list)) for key in table):
+        return "Its keys must be ints: of one-hot rows, the index of the 1."
+    if missing == [0] and 0 not in table:
+        return "Classes count from 0: give every class a weight; the keys are ints."
+    return "Give every class a weight; the keys are ints."
 
 
 def _classes(y: Any) -> np.ndarray:

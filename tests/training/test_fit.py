@@ -396,7 +396,7 @@ def test_hooks_come_in_order_with_their_arguments():
     assert recorder.params == {
         "batch_size": 3,
         "epochs": 1,
-        "steps": 2,
+        "steps": None,
         "samples": 4,
         "verbose": 0,
         "do_validation": True,
