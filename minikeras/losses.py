@@ -495,6 +495,18 @@ def fused_backward(loss: Callable, activation: Callable | None) -> Callable[...,
     return None if activation is None else _FUSED.get((loss, activation))
 
 
+_FOR_CLASSES = (
+    "for two classes and one unit use loss='binary_crossentropy', for one-hot targets "
+    "'categorical_crossentropy', for integer labels 'sparse_categorical_crossentropy'."
+)
+_NO_LOSSES = {
+    "accuracy": f"a metric: metrics=['accuracy']. As loss, {_FOR_CLASSES}",
+    "acc": f"a metric: metrics=['acc']. As loss, {_FOR_CLASSES}",
+    "softmax": f"an activation: Dense(units, activation='softmax'). As loss, {_FOR_CLASSES}",
+    "sigmoid": f"an activation: Dense(units, activation='sigmoid'). As loss, {_FOR_CLASSES}",
+}
+
+
 def get(identifier: str | Callable | Mapping | None) -> Any:
     """Return the loss that `identifier` names.
 
@@ -515,7 +527,25 @@ def get(identifier: str | Callable | Mapping | None) -> Any:
     >>> get("mse") is mean_squared_error
     True
     """
-    return None if identifier is None else _registry.get(identifier)
+    if hasattr(identifier, "apply_gradients"):
+        raise TypeError(
+            f"{identifier!r} is an optimizer, no loss: compile takes the optimizer first, then the "
+            "loss."
+        )
+    shape = getattr(identifier, "shape", None)
+    if shape is not None:
+        raise TypeError(
+            f"A loss is a name or a function; got an array of shape {shape}. Pass the "
+            "function itself, such as losses.mean_squared_error, without calling it."
+        )
+    if identifier is None:
+        return None
+    try:
+        return _registry.get(identifier)
+    except ValueError as error:
+        if not isinstance(identifier, str) or identifier not in _NO_LOSSES:
+            raise
+        raise ValueError(f"{identifier!r} is no loss, but {_NO_LOSSES[identifier]}") from error
 
 
 def serialize(loss: Callable) -> Any:

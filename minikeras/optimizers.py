@@ -547,5 +547,10 @@ def get(identifier: Any) -> Optimizer:
     """
     if isinstance(identifier, (str, Mapping)):
         return deserialize(identifier)
+    if isinstance(identifier, (int, float)):
+        raise TypeError(
+            f"Could not take {identifier} as optimizer: expected a name such as 'adam' or an "
+            f"Optimizer. If it is the learning rate, write SGD(lr={identifier}) or another class."
+        )
     found: Optimizer = _registry.get(identifier)
     return found

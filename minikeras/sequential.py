@@ -81,14 +81,16 @@ class Sequential(Chain, Trainer):
             If its name is taken or it does not fit the output below it.
         """
         if not isinstance(layer, Layer):
-            hint = " Did you forget the parentheses?" if isinstance(layer, type) else ""
-            raise TypeError(f"add takes a layer, such as Dense(10); got {layer!r}.{hint}")
+            raise TypeError(
+                f"add takes a layer, such as Dense(10); got {layer!r}.{_hint_for_no_layer(layer)}"
+            )
         if isinstance(layer, InputLayer):
             self._add_input_layer(layer)
             return
         if any(other is not layer and other.name == layer.name for other in self.layers):
             raise ValueError(
-                f"The name '{layer.name}' is used twice; layer names must be unique in a model."
+                f"The name '{layer.name}' is used twice; layer names must be unique in a model. "
+                f"Give the {type(layer).__name__} another name=..., or none."
             )
         self.layers.append(layer)
         try:
@@ -364,9 +366,10 @@ class Sequential(Chain, Trainer):
     @property  # type: ignore[misc]
     def non_trainable_weights(self) -> list:
         """The weights that training leaves alone."""
-        if not self.trainable:
-            return self._ordered_weights()
-        return _unique(weight for layer in self.layers for weight in layer.non_trainable_weights)
+        fixed = [weight for layer in self.layers for weight in layer.non_trainable_weights]
+        if self.trainable:
+            return _unique(fixed)
+        return _unique([*(w for layer in self.layers for w in layer.trainable_weights), *fixed])
 
     @property
     def weights(self) -> list:
@@ -526,6 +529,24 @@ class Sequential(Chain, Trainer):
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._tell_layers()
+
+
+def _hint_for_no_layer(found: Any) -> str:
+    """Say what to do about something that was added to a model, and is no layer."""
+    home = (found if isinstance(found, type) else type(found)).__module__.partition(".")[0]
+    if isinstance(found, type):
+        return f" Did you forget the parentheses? {found.__name__}(...)"
+    if isinstance(found, (list, tuple)):
+        return " Add them one by one, or write Sequential([first, second, ...])."
+    if isinstance(found, str):
+        return " An activation by its name is a layer as Activation('relu')."
+    if found is None:
+        return " add itself returns None: call it in a line of its own."
+    if home in ("keras", "tensorflow", "tf_keras"):
+        return " Layers of another Keras do not fit: import them from minikeras.layers."
+    if hasattr(found, "shape"):
+        return " In a Sequential, layers are added, not called on the output of another."
+    return ""
 
 
 def _unique(weights: Iterable[Any]) -> list:

@@ -81,8 +81,14 @@ class InputSpec:
             text += " As a first layer it takes input_shape=(steps, features)."
         if missing == 1 and len(shape) == 2 and "steps" in self.names:
             text += " A recurrent layer below it needs return_sequences=True."
+        if missing > 1 and "channels" in self.names:
+            text += (
+                " Flatten and Dense come after such layers, not before. As a first layer it takes "
+                f"input_shape=({', '.join(self.names[1:])})."
+            )
         if missing == -1:
-            text += " input_shape is the shape of one sample, without the batch axis."
+            text += " input_shape is the shape of one sample, without the batch axis"
+            text += f": write input_shape={shape[2:]}." if shape[1] is not None else "."
             if "features" in self.names:
                 text += (
                     " Layers for images below go into TimeDistributed, TimeDistributed(Flatten()) "

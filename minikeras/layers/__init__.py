@@ -387,3 +387,28 @@ def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None) ->
         )
     layer: Layer = _registry.deserialize(config, custom_objects)
     return layer
+
+
+_JOINING = (
+    *("Add", "Average", "Concatenate", "Dot", "Maximum", "Merge", "Minimum", "Multiply"),
+    *("add", "average", "concatenate", "dot", "maximum", "merge", "minimum", "multiply"),
+    *("Subtract", "subtract"),
+)
+
+
+def __getattr__(name: str) -> Any:
+    """Tell what to do without the layers of Keras that have no place in a Sequential."""
+    if name in _JOINING:
+        # Not AttributeError, whose text `from minikeras.layers import ...` does not show.
+        raise ImportError(
+            f"minikeras.layers has no {name!r}, which joins the outputs of several layers: "
+            "minikeras has Sequential models only, in which each layer follows another. Join the "
+            "data before, np.concatenate([a, b], axis=-1); or write the branches as one layer of "
+            "your own, whose call(self, x) joins them with K.concatenate, +, * and so on."
+        )
+    if name == "TimeDistributedDense":
+        raise ImportError(
+            "TimeDistributedDense is a name of Keras 1: write TimeDistributed(Dense(units)), or "
+            "Dense(units) itself."
+        )
+    raise AttributeError(f"module 'minikeras.layers' has no attribute {name!r}")

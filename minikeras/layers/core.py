@@ -87,6 +87,11 @@ class Dense(Layer):
     ) -> None:
         super().__init__(**kwargs)
         self.units = positive_int(units, "units", self)
+        if isinstance(activation, int):
+            raise TypeError(
+                f"Dense({units}, {activation}): the second argument is the activation. The size of "
+                f"the input is found out, or stated by input_dim: Dense({units}, input_dim=...)."
+            )
         self.activation = activations.get(activation)
         self.use_bias = use_bias
         self.kernel_initializer = initializers.get(kernel_initializer)

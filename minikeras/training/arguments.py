@@ -237,11 +237,34 @@ def later_arguments(where: str, given: dict[str, Any], **defaults: Any) -> dict[
 
 
 #: The arguments of the methods that train and use a model, to find the closest one.
-METHOD_ARGUMENTS = tuple(
-    "x y batch_size epochs verbose callbacks validation_split validation_data shuffle class_weight "
-    "sample_weight initial_epoch steps_per_epoch validation_steps validation_freq steps generator "
-    "workers max_queue_size use_multiprocessing optimizer loss metrics loss_weights "
-    "sample_weight_mode weighted_metrics target_tensors".split()  # noqa: SIM905
+METHOD_ARGUMENTS = (
+    "x",
+    "y",
+    "batch_size",
+    "epochs",
+    "verbose",
+    "callbacks",
+    "validation_split",
+    "validation_data",
+    "shuffle",
+    "class_weight",
+    "sample_weight",
+    "initial_epoch",
+    "steps_per_epoch",
+    "validation_steps",
+    "validation_freq",
+    "steps",
+    "generator",
+    "workers",
+    "max_queue_size",
+    "use_multiprocessing",
+    "optimizer",
+    "loss",
+    "metrics",
+    "loss_weights",
+    "sample_weight_mode",
+    "weighted_metrics",
+    "target_tensors",
 )
 
 #: Arguments of older versions of Keras, and what stands for them.

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from minikeras import losses
+from minikeras import activations, losses
 from minikeras.training.data import readable_shape
 
 
@@ -217,6 +217,52 @@ def check_range(loss: Callable, y_true: Any) -> None:
         "divide images by 255; for measured values, use loss='mse'.",
         stacklevel=4,
     )
+
+
+def check_activation(
+    loss: Callable, activation: Callable | None, units: int | None, metrics: Any = None
+) -> None:
+    """Warn of last activations with which a model learns nothing, or measures something else.
+
+    Parameters
+    ----------
+    loss : callable
+    activation : callable or None
+        In which the model ends.
+    units : int or None
+        Size of the output's last axis.
+    metrics : optional
+        As `compile` takes them.
+
+    Warns
+    -----
+    UserWarning
+        If a softmax goes over a single unit; or if ``'accuracy'`` would be that of single
+        columns, which for more than two classes is far too high.
+
+    Examples
+    --------
+    >>> check_activation(losses.categorical_crossentropy, activations.softmax, 10, ["accuracy"])
+    """
+    if activation is not activations.softmax or units is None:
+        return
+    if units == 1:
+        warnings.warn(
+            "The model ends in a softmax over one unit, which always gives 1: it can't learn. For "
+            "two classes use Dense(1, activation='sigmoid') and loss='binary_crossentropy'; for "
+            "one number, Dense(1) without activation.",
+            stacklevel=4,
+        )
+    listed = metrics if isinstance(metrics, (list, tuple)) else [metrics]
+    short = [name for name in listed if isinstance(name, str) and name in ("accuracy", "acc")]
+    if short and units > 2 and loss is losses.binary_crossentropy:
+        warnings.warn(
+            f"With loss='binary_crossentropy', metrics=[{short[0]!r}] means binary_accuracy: each "
+            f"of the {units} columns counts by itself, and most are right by being 0. For classes "
+            "that exclude each other use loss='categorical_crossentropy', or "
+            "metrics=['categorical_accuracy'].",
+            stacklevel=4,
+        )
 
 
 def check_held_out(loss: Callable, y_train: Any, y_held: Any) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
 GRACE = 2.0  # seconds between "terminate" and "kill"
 LOOK = 1.0  # seconds after which an idle process looks whether its parent is alive
 
-# Jobs that are told a process in advance. More would be no help, and could fill the pipe: then
-# the consumer would wait for the process, and that for the consumer.
+# Jobs that are told a process in advance. More could fill the pipe, and the consumer would wait
+# there, for a process that is busy or no longer alive.
 TOLD = 64
 
 # The consumer's ends of all pipes. A forked process closes its copies of them: with a copy open
@@ -51,8 +52,8 @@ class ProcessLine:
         self.source = source
         self.number = number
         self.pool = [self] if pool is None else pool
-        self.told: list[tuple[int, Any]] = []  # jobs that the process knows of, not yet received
-        self.untold: list[tuple[int, Any]] = []
+        self.told: deque[tuple[int, Any]] = deque()  # the process knows of these jobs
+        self.untold: deque[tuple[int, Any]] = deque()
         self.process: Any = None
         self.connection: Any = None
         self.progress: Any = None
@@ -97,7 +98,7 @@ class ProcessLine:
 
     def _tell(self) -> None:
         while self.untold and len(self.told) < TOLD:
-            self.told.append(self.untold.pop(0))
+            self.told.append(self.untold.popleft())
             # A process that is gone is noticed by `receive`.
             with contextlib.suppress(OSError):
                 self.connection.send(self.told[-1])
@@ -114,7 +115,7 @@ class ProcessLine:
             message = self.connection.recv_bytes()
         except (EOFError, OSError):
             raise self.obituary() from None
-        position, index = self.told.pop(0)
+        position, index = self.told.popleft()
         self._tell()
         outcome = _unpacked(message)
         if outcome.error is not None and not isinstance(outcome.error, StopIteration):

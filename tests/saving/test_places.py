@@ -41,9 +41,12 @@ def test_an_open_file(tmp_path):
 
 def test_a_file_opened_for_text_is_refused(tmp_path):
     (tmp_path / "a.txt").write_text("text")
-    with open(tmp_path / "a.txt") as file:
-        with pytest.raises(TypeError, match="binary mode"), opened(file):
-            pass
+    with (
+        open(tmp_path / "a.txt") as file,
+        pytest.raises(TypeError, match="binary mode"),
+        opened(file),
+    ):
+        pass
 
 
 def test_a_group_stays_open(tmp_path):
@@ -93,9 +96,14 @@ def test_an_error_while_reading_leaves_nothing_open(tmp_path):
     write_to(path, fill)
     before = open_names()
     kept = []
-    with pytest.raises(RuntimeError), opened(path) as group:
-        kept.append(group["a"])
-        raise RuntimeError
+
+    def read():
+        with opened(path) as group:
+            kept.append(group["a"])
+            raise RuntimeError("stop")
+
+    with pytest.raises(RuntimeError, match="stop"):
+        read()
     assert not kept[0]  # closed with its file
     assert open_names() == before
 
@@ -187,7 +195,9 @@ def test_a_folder_is_no_hdf5_file(tmp_path):
 
 def test_errors_name_the_file(tmp_path):
     write_to(tmp_path / "a.h5", fill)
-    with pytest.raises(ValueError, match="a.h5': It is wrong.") as caught:
-        with opened(tmp_path / "a.h5"):
-            raise Misfit("It is wrong.")
+    with (
+        pytest.raises(ValueError, match="a.h5': It is wrong.") as caught,
+        opened(tmp_path / "a.h5"),
+    ):
+        raise Misfit("It is wrong.")
     assert type(caught.value) is ValueError

@@ -248,7 +248,9 @@ def test_by_name_other_layers_stay_as_they_are(tmp_path):
     before = model.layers[0].get_weights()
     source.save_weights(tmp_path / "w.h5")
     model.load_weights(tmp_path / "w.h5", by_name=True)
-    for have, want in zip(model.get_weights(), before + source.layers[0].get_weights(), strict=True):
+    for have, want in zip(
+        model.get_weights(), before + source.layers[0].get_weights(), strict=True
+    ):
         assert np.array_equal(have, want)
 
 
@@ -312,6 +314,16 @@ def test_reshape_takes_a_kernel_of_the_same_size(tmp_path, by_name):
         ValueError,
         "has shape",
     )
+
+
+def test_reshape_leaves_the_bias_of_a_convolution_alone(tmp_path):
+    model = keras.Sequential([Conv2D(2, 1, input_shape=(4, 4, 3), name="conv"), Flatten()])
+    model.save_weights(tmp_path / "w.h5")
+    with h5py.File(tmp_path / "w.h5", "r+") as file:
+        del file["conv/conv/bias:0"]
+        file["conv/conv/bias:0"] = np.zeros((1, 2))
+    with pytest.raises(ValueError, match=r"'conv/bias:0' .* has shape \(2,\)"):
+        model.load_weights(tmp_path / "w.h5", reshape=True)
 
 
 def test_reshape_leaves_other_layers_alone(tmp_path):

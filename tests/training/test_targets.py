@@ -49,7 +49,8 @@ ONE_HOT_HINT = r"loss='categorical_crossentropy'.*argmax"
         (CCE, (7,), (None, 10), LABELS_HINT),
         (CCE, (7, 1), (None, 10), LABELS_HINT),
         (CCE, (7, 5, 1), (None, 5, 10), LABELS_HINT),
-        (CCE, (7, 9), (None, 10), r"shape \(samples, 10\): .*\(samples, 9\).*last layers"),
+        (CCE, (7, 9), (None, 10), r"shape \(samples, 10\): .*\(samples, 9\).*last layer 9 units"),
+        (CCE, (7, 11), (None, 10), r"count from 1\? .*to_categorical\(y - 1\)"),
         (CCE, (7, 1), (None, 1), r"single unit.*loss='binary_crossentropy'"),
         (SPARSE, (7, 10), (None, 10), ONE_HOT_HINT),
         (SPARSE, (7, 5, 10), (None, 5, 10), ONE_HOT_HINT),
@@ -79,7 +80,7 @@ def test_labels_that_fit(labels):
         ([0, 7], 3, r"from 0 to 7.*one unit for each class"),
         ([0, 1], 1, r"from 0 to 1\. .*binary_crossentropy"),
         ([0.0, 1.5], 3, r"1\.5 is not a whole number"),
-        ([0.0, np.nan], 3, r"range from nan to nan"),
+        ([0.0, np.nan], 3, r"1 of 2 are NaN.*isnan"),
     ],
 )
 def test_labels_that_do_not_fit(labels, classes, message):

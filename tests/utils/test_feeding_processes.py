@@ -129,7 +129,8 @@ def test_workers_that_refuse_to_end_are_killed(monkeypatch, tmp_path):
     assert multiprocessing.active_children() == []
 
 
-def test_handlers_of_the_parent_do_not_run_in_workers():
+def test_handlers_of_the_parent_do_not_run_in_workers(monkeypatch):
+    monkeypatch.setattr(feeding_processes, "GRACE", 1000)
     called = []
     old = signal.signal(signal.SIGTERM, lambda *_: called.append(1))
     try:
@@ -175,7 +176,17 @@ def test_from_a_thread():
     assert found == list(range(9))
 
 
-def test_more_than_the_pipe_holds_is_no_deadlock():
+def test_more_jobs_than_a_pipe_holds_do_not_stop_the_consumer(tmp_path):
+    go_on = tmp_path / "go on"
+    waiting = Numbers({1: lambda: wait_for(go_on.exists)})
+    batches = fetched(waiting, range(50_000), 1, 0, use_multiprocessing=True)
+    assert next(batches) == 0
+    go_on.touch()
+    assert next(batches) == 1
+    batches.close()
+
+
+def test_more_items_than_a_pipe_holds_do_not_stop_the_worker():
     class Large:
         def __getitem__(self, index):
             return bytes([index % 256]) * 100_000
@@ -228,7 +239,17 @@ def run(script, **options):
 
 ORPHANS = """
 import multiprocessing, os, signal, time
+from minikeras.utils import feeding_processes
 from minikeras.utils.feeding import Puller, fetched
+
+class Deaf(set):  # looks empty to who wants to close what is in there
+    def __iter__(self):
+        return iter(())
+
+if {way!r} == "pipe":
+    feeding_processes._end_without = lambda parent: None
+else:
+    feeding_processes._ends = Deaf()
 
 class Slow:
     def __getitem__(self, index):
@@ -249,9 +270,11 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="looks for processes in /proc")
-def test_workers_end_when_the_parent_is_killed():
-    # The workers have the pipe of the output open, so this returns when they are gone.
-    done = run(ORPHANS)
+@pytest.mark.parametrize("way", ["pipe", "parent"])
+def test_workers_end_when_the_parent_is_killed(way):
+    # Each of the two ways to notice it is enough. The workers have the pipe of the output open,
+    # so this returns when they are gone.
+    done = run(ORPHANS.format(way=way))
     assert done.returncode == -signal.SIGKILL
     assert done.stderr == ""
     pids = done.stdout.split()
@@ -283,7 +306,7 @@ def test_scripts_need_no_main_guard_and_no_pickle():
 
 
 ABANDONED = """
-import os
+import time
 from minikeras.utils.feeding import Puller, fetched
 
 class Printing:
@@ -294,7 +317,13 @@ class Printing:
 
 batches = fetched(Printing(), range(50), 2, use_multiprocessing=True)
 next(batches), next(batches), next(batches)
-threads = fetched(range(50), range(50), 2)
+class Waiting:
+    def __getitem__(self, index):
+        if index == 2:
+            time.sleep(300)
+        return index
+
+threads = fetched(Waiting(), range(50), 2)
 next(threads), next(threads)
 puller = Puller(iter(range(9)))
 next(puller.take(3))

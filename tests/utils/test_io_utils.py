@@ -190,3 +190,21 @@ def test_forked_workers_open_it_for_themselves(path):
         assert own
     assert len({pid for *_, pid in found}) == 2
     np.testing.assert_array_equal(batches.x[3], X[3])
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="looks for open files in /proc")
+def test_forked_workers_do_not_share_the_position_in_the_file(path):
+    def places():
+        fds = [int(fd) for fd in os.listdir("/proc/self/fd")]
+        return [fd for fd in fds if fd > 2 and os.path.realpath(f"/proc/self/fd/{fd}") == path]
+
+    class Moving:
+        def __getitem__(self, index):
+            return x[index], [os.lseek(fd, 99, os.SEEK_SET) for fd in places()]
+
+    x = HDF5Matrix(path, "x")
+    path = os.path.realpath(path)
+    ((row, moved),) = fetched(Moving(), [3], use_multiprocessing=True)
+    np.testing.assert_array_equal(row, X[3])
+    assert moved == [99]
+    assert [os.lseek(fd, 0, os.SEEK_CUR) for fd in places()] != [99]
