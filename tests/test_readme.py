@@ -29,10 +29,24 @@ def command(name):
     return re.search(rf"^{marker}\n```sh\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)[1].strip()
 
 
+GOES_ON = "<!-- goes on -->"  # before a block that needs the one above it
+
+
+def programs(text):
+    """Return what to run for each Python block: with the blocks on which it goes on."""
+    lines = text.splitlines()
+    found = []
+    for line, code in code_blocks(text, "python"):
+        # Blank lines in front: a traceback then names the line of the page.
+        before = found[-1][1] if lines[line - 3] == GOES_ON else ""
+        found.append((line, before + "\n" * (line - 1 - before.count("\n")) + code))
+    return found
+
+
 PYTHON = [
     pytest.param(path, line, code, id=f"{path.name}:{line}")
     for path in PAGES
-    for line, code in code_blocks(path.read_text("utf-8"), "python")
+    for line, code in programs(path.read_text("utf-8"))
 ]
 
 
@@ -51,8 +65,7 @@ def test_code_block_runs(path, line, code, tmp_path, monkeypatch, capsys):
         )
         assert done.returncode == 0, done.stderr
     else:
-        # Blank lines in front: a traceback then names the line of the page.
-        exec(compile("\n" * (line - 1) + code, str(path), "exec"), {"__name__": "__main__"})
+        exec(compile(code, str(path), "exec"), {"__name__": "__main__"})
 
 
 def test_readme_has_code_to_run():
