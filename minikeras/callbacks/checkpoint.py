@@ -128,6 +128,10 @@ class ModelCheckpoint(Monitoring):
             self.epochs_since_last_save = 0
             self._save(epoch, logs or {})
 
+    def promised(self, name: str) -> bool:
+        """Return whether the training reports a result where this callback looks for it."""
+        return self.save_freq == "epoch" and super().promised(name)
+
     def file_for(self, epoch: int, logs: dict[str, Any]) -> str:
         """Return the name of the file for an epoch, counted from 0, and its results."""
         known = Logs(epoch=epoch + 1)

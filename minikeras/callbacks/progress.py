@@ -54,7 +54,15 @@ class ProgbarLogger(Callback):
             say(f"Epoch {epoch + 1}/{self.epochs}")
         if self.verbose == 1:
             unit = self.count_mode.removesuffix("s")
-            self.bar = Bar(self.params.get(self.count_mode), unit, self.stateful_metrics)
+            self.bar = Bar(self._total(), unit, self.stateful_metrics)
+
+    def _total(self) -> int | None:
+        """Return how much there is to count, if that is known."""
+        total = self.params.get(self.count_mode)
+        samples, batch_size = self.params.get("samples"), self.params.get("batch_size")
+        if self.count_mode == "steps" and total is None and samples and batch_size:
+            return -(-samples // batch_size)
+        return total
 
     def on_batch_end(self, batch: int, logs: dict | None = None) -> None:
         """Move the bar."""

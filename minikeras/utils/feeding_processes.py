@@ -264,10 +264,10 @@ def _choose_signals() -> None:
 def _next_job(connection: Connection, parent: int) -> Any:
     """Wait for a job; end the process if the parent is gone."""
     try:
-        while not connection.poll(LOOK):
+        while True:
             _end_without(parent)
-        _end_without(parent)
-        return connection.recv()
+            if connection.poll(LOOK):
+                return connection.recv()
     except (EOFError, OSError):
         os._exit(0)
 

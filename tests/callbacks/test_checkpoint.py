@@ -140,6 +140,11 @@ def test_save_freq_with_the_best_only_and_a_wrong_name():
         best.on_batch_end(batch, {"loss": loss})
     assert [path for _, path, _ in best.model.saved] == ["1", "3"]
 
+    best = ModelCheckpoint("{batch}", save_best_only=True, save_freq=1)
+    best.set_params({"metrics": ["loss", "val_loss"]})
+    with pytest.warns(RuntimeWarning, match="There is no 'val_loss'"):  # no batch has one
+        best.on_batch_end(0, {"loss": 1.0})
+
     wrong = ModelCheckpoint("{val_loss}", save_freq=1)
     wrong.set_params({"metrics": ["loss", "val_loss"]})
     with pytest.raises(ValueError, match="names 'val_loss', which is not reported"):

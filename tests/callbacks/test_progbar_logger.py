@@ -110,6 +110,7 @@ def test_progbar_logger_counts_steps(capsys):
         ("samples", {"steps": 2}, "8/Unknown - "),
         ("steps", {"steps": 2}, "2/2 [======"),
         ("steps", {"steps": None}, "2/Unknown - "),
+        ("steps", {"steps": None, "samples": 7, "batch_size": 4}, "2/2 [======"),
         ("samples", {"samples": 16}, "8/16 [===============               ]"),
     ],
 )

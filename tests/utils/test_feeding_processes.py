@@ -225,15 +225,15 @@ def test_what_cannot_be_pickled_cannot_be_spawned(monkeypatch):
 # Scripts of their own.
 
 
-def run(script, **options):
+def run(script):
     return subprocess.run(
         [sys.executable, "-W", "error", "-c", script],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        # Output must be buffered for these tests.
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": ""},
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
-        **options,
     )
 
 
@@ -306,7 +306,6 @@ def test_scripts_need_no_main_guard_and_no_pickle():
 
 
 ABANDONED = """
-import time
 from minikeras.utils.feeding import Puller, fetched
 
 class Printing:
@@ -317,13 +316,17 @@ class Printing:
 
 batches = fetched(Printing(), range(50), 2, use_multiprocessing=True)
 next(batches), next(batches), next(batches)
+# Not of this module, which could not be cleaned up while its function runs in a thread.
+elsewhere = {}
+exec('''
+import time
 class Waiting:
     def __getitem__(self, index):
         if index == 2:
             time.sleep(300)
         return index
-
-threads = fetched(Waiting(), range(50), 2)
+''', elsewhere)
+threads = fetched(elsewhere.pop("Waiting")(), range(50), 2)
 next(threads), next(threads)
 puller = Puller(iter(range(9)))
 next(puller.take(3))
