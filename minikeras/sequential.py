@@ -14,6 +14,7 @@ from minikeras.engine.input_spec import Shape
 from minikeras.layers import deserialize, register
 from minikeras.saving import KERAS_VERSION
 from minikeras.training.api import Trainer
+from minikeras.training.arguments import whole
 from minikeras.training.data import fit_shape
 from minikeras.utils.registry import CustomObjectScope, unknown_name_message
 
@@ -221,6 +222,8 @@ class Sequential(Chain, Trainer):
         (3, 2)
         """
         if index is not None:
+            if whole(index) is None:
+                raise ValueError(f"index must be an int, got {index!r}. A name goes by name=.")
             if not -len(self.layers) <= index < len(self.layers):
                 raise ValueError(
                     f"There is no layer {index}: the model has {len(self.layers)} layers, counted "
@@ -232,7 +235,9 @@ class Sequential(Chain, Trainer):
         for layer in self.layers:
             if layer.name == name:
                 return layer
-        raise ValueError(unknown_name_message("layer", name, [layer.name for layer in self.layers]))
+        hint = f" By its place: get_layer(index={name})." if whole(name) is not None else ""
+        names = [layer.name for layer in self.layers]
+        raise ValueError(unknown_name_message("layer", name, names) + hint)
 
     @property
     def input_names(self) -> list[str]:

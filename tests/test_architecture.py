@@ -30,6 +30,7 @@ FLOORS = {
     "minikeras.utils.progress": 1,
     "minikeras.utils.registry": 1,
     "minikeras.utils.sequence": 1,
+    "minikeras.utils.warning": 1,
     "minikeras.activations": 2,
     "minikeras.constraints": 2,
     "minikeras.initializers": 2,

@@ -17,7 +17,8 @@ LINK = re.compile(r"\[`(test_\w+)`\]\(\.\./tests/test_methods\.py\)")
 def sections():
     """Return the text below each heading that names a method."""
     parts = re.split(r"^#{2,3} (.*)\n", PAGE, flags=re.MULTILINE)
-    return {title: text for title, text in zip(parts[1::2], parts[2::2]) if is_method(title)}
+    found = dict(zip(parts[1::2], parts[2::2], strict=True))
+    return {title: text for title, text in found.items() if is_method(title)}
 
 
 def is_method(title):

@@ -399,8 +399,12 @@ def check_max_queue_size(run):
         model.add(AheadOf(data, size))
         run(model, data, max_queue_size=size)
         assert max(data.ahead) == size
-    with pytest.raises(ValueError, match="max_queue_size must be an int greater than 0, got 0"):
-        run(linear(), Batches(X, Y), max_queue_size=0)
+    data, model = Batches(X, Y, size=4), linear()
+    data.ahead = []
+    model.add(AheadOf(data, len(data) - 1))
+    run(model, data, max_queue_size=0)  # any number
+    with pytest.raises(ValueError, match="max_queue_size must be an int of at least 0"):
+        run(linear(), Batches(X, Y), max_queue_size=-1)
 
 
 def check_use_multiprocessing(run):
@@ -668,6 +672,9 @@ def test_compile_returns():
         ({"loss_weights": "a lot"}, "loss_weights must be a number"),
         ({"loss_weights": [1.0, 2.0]}, "loss_weights was given as a list of 2"),
         ({"sample_weight_mode": "time"}, "sample_weight_mode must be None or 'temporal'"),
+        ({"optimizer": 3}, "Could not take 3 as optimizer"),
+        ({"loss": 3}, "Could not take 3 as loss"),
+        ({"metrics": [3]}, "Could not take 3 as metric"),
         ({"target_tensors": "y"}, "target_tensors must be a K.placeholder"),
     ],
 )
@@ -1060,7 +1067,7 @@ def test_evaluate_raises_runtime_error():
     [({"x": x, "y": y}, message) for x, y, message in BAD_XY]
     + [
         ({"batch_size": -1}, "batch_size must be an int greater than 0, got -1"),
-        ({"verbose": 2}, "verbose must be 0 or 1, got 2"),
+        ({"verbose": 3}, "verbose must be 0, 1 or 2, got 3"),
         ({"sample_weight": WEIGHTS[:5]}, r"sample_weight must have shape \(40,\)"),
         ({"steps": 0}, "steps must be an int greater than 0"),
         ({"steps": 2, "batch_size": 5}, "does not go together with batch_size=5"),
@@ -1139,7 +1146,7 @@ def test_predict_returns():
     [({"x": x}, message) for x, message in BAD_X]
     + [
         ({"batch_size": 0}, "batch_size must be an int greater than 0, got 0"),
-        ({"verbose": 2}, "verbose must be 0 or 1, got 2"),
+        ({"verbose": 3}, "verbose must be 0, 1 or 2, got 3"),
         ({"steps": -1}, "steps must be an int greater than 0"),
         ({"steps": 2, "batch_size": 5}, "does not go together with batch_size=5"),
         ({"x": Batches(X), "batch_size": 5}, "batch_size can't be given together with a Batches"),
@@ -1638,6 +1645,9 @@ def test_get_layer_returns():
         ({"name": "frist"}, "frist.*first"),
         ({"index": 2}, "There is no layer 2: the model has 2 layers"),
         ({"index": -3}, "There is no layer -3"),
+        ({"index": "first"}, "index must be an int, got 'first'. A name goes by name="),
+        ({"index": 0.5}, "index must be an int"),
+        ({"name": 0}, r"By its place: get_layer\(index=0\)"),
         ({}, "get_layer needs a name or an index"),
     ],
 )

@@ -12,6 +12,7 @@ from minikeras.backend.operators import TensorLike
 from minikeras.backend.running import inside
 from minikeras.backend.tape import Tensor
 from minikeras.backend.variables import Variable
+from minikeras.utils.warning import warn
 
 _FIRST = (0,)
 _LISTS = (list, tuple)
@@ -177,12 +178,9 @@ def warn_of_variables(y: Tensor, what: str) -> None:
     """Warn of variables whose gradient would get lost, once for each place in the code."""
     names = [leaf.name for leaf in history([y])[1] if isinstance(leaf, Variable)]
     if names:
-        import warnings
-
-        warnings.warn(
+        warn(
             f"{what} uses {', '.join(names)}, which get no gradient there and are not trained by "
-            "it. Compute it in the `call` of a layer instead.",
-            stacklevel=2,
+            "it. Compute it in the `call` of a layer instead."
         )
 
 

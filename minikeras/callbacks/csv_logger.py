@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Iterable
 from typing import Any
 
@@ -11,6 +10,7 @@ import numpy as np
 
 from minikeras.callbacks.base import Callback
 from minikeras.callbacks.logs import Logs
+from minikeras.utils.warning import warn
 
 
 class CSVLogger(Callback):
@@ -97,11 +97,10 @@ class CSVLogger(Callback):
         new = [name for name in results if name not in columns]
         if new and not self._told:
             self._told = True
-            warnings.warn(
+            warn(
                 f"CSVLogger: {self.filename} has no column for {', '.join(new)}, only for "
                 f"{', '.join(self.columns)}: left out. A new file would have room for all.",
                 UserWarning,
-                stacklevel=2,
             )
 
     def _write(self, cells: list[Any]) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 from minikeras.callbacks.monitor import Monitoring
 from minikeras.utils.progress import say
+from minikeras.utils.warning import warn
 
 
 class EarlyStopping(Monitoring):
@@ -148,9 +148,8 @@ class EarlyStopping(Monitoring):
                 say("Restoring model weights from the end of the best epoch")
             self.model.set_weights(self.best_weights)
         elif self._has_seen_a_value:
-            warnings.warn(
+            warn(
                 f"EarlyStopping: {self.monitor!r} was a number in no epoch, so there are no best "
                 "weights to restore.",
                 RuntimeWarning,
-                stacklevel=2,
             )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +10,7 @@ import numpy as np
 from minikeras.callbacks.base import Callback
 from minikeras.callbacks.monitor import Monitoring
 from minikeras.utils.progress import say
+from minikeras.utils.warning import warn
 
 
 class LearningRateScheduler(Callback):
@@ -147,9 +147,7 @@ class ReduceLROnPlateau(Monitoring):
             raise ValueError(f"ReduceLROnPlateau: factor must be less than 1, got {factor!r}.")
         if "epsilon" in kwargs:
             min_delta = kwargs.pop("epsilon")
-            warnings.warn(
-                "ReduceLROnPlateau: epsilon is now called min_delta.", UserWarning, stacklevel=2
-            )
+            warn("ReduceLROnPlateau: epsilon is now called min_delta.", UserWarning)
         if kwargs:
             raise TypeError(f"ReduceLROnPlateau got unknown arguments: {sorted(kwargs)}.")
         self.factor = factor

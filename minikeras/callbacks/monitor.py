@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ import numpy as np
 from minikeras.callbacks.base import Callback
 from minikeras.callbacks.logs import Logs
 from minikeras.utils.registry import unknown_name_message
+from minikeras.utils.warning import warn
 
 MODES = ("auto", "min", "max")
 
@@ -46,11 +46,10 @@ class Monitoring(Callback):
     def __init__(self, monitor: str, mode: str) -> None:
         super().__init__()
         if mode not in MODES:
-            warnings.warn(
+            warn(
                 f"{type(self).__name__}: mode {mode!r} is unknown (known: {', '.join(MODES)}); "
                 "'auto' is taken.",
                 RuntimeWarning,
-                stacklevel=3,
             )
             mode = "auto"
         self.monitor = monitor
@@ -81,7 +80,7 @@ class Monitoring(Callback):
         value = logs.get(self.monitor)
         if value is None and not self._told and not self.promised(self.monitor):
             self._told = True
-            warnings.warn(self._missing(logs), RuntimeWarning, stacklevel=2)
+            warn(self._missing(logs), RuntimeWarning)
         return value
 
     def promised(self, name: str) -> bool:

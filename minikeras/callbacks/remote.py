@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 
 from minikeras.callbacks.base import Callback
 from minikeras.callbacks.logs import plain
+from minikeras.utils.warning import warn
 
 
 class RemoteMonitor(Callback):
@@ -91,11 +91,7 @@ class RemoteMonitor(Callback):
             self.TIMEOUT,
         )
         if trouble:
-            warnings.warn(
-                f"RemoteMonitor could not send results to {self.root}: {trouble}.",
-                UserWarning,
-                stacklevel=2,
-            )
+            warn(f"RemoteMonitor could not send results to {self.root}: {trouble}.", UserWarning)
 
 
 def _post(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 import weakref
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,6 +14,7 @@ from minikeras.callbacks.tensorboard_events import EventFile, load_tensorboardx
 from minikeras.callbacks.tensorboard_graph import graph_of
 from minikeras.callbacks.tensorboard_projector import write_points
 from minikeras.callbacks.tensorboard_watching import outputs_of, summary_of
+from minikeras.utils.warning import warn
 
 __all__ = ["TensorBoard"]
 
@@ -139,10 +139,9 @@ class TensorBoard(Callback):
         for needed, names in without.items():
             idle = [name for name in names if _is_given(getattr(self, name))]
             if idle and not getattr(self, needed):
-                warnings.warn(
+                warn(
                     f"TensorBoard: {' and '.join(idle)} will have no effect without {needed}: give "
-                    f"{needed}=1 for every epoch.",
-                    stacklevel=3,
+                    f"{needed}=1 for every epoch."
                 )
 
     # The file

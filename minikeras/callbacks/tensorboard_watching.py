@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -17,6 +16,7 @@ from minikeras.callbacks.tensorboard_images import image_proto, pictures
 from minikeras.engine import Context
 from minikeras.engine.weights import all_layers
 from minikeras.ops.blas import one_thread
+from minikeras.utils.warning import warn
 
 
 def summary_of(
@@ -45,11 +45,10 @@ def summary_of(
     def add(name: str, histogram: Histogram) -> None:
         tag = tags.new(name)
         if histogram.left_out:
-            warnings.warn(
+            warn(
                 f"TensorBoard: '{tag}' holds {histogram.left_out} values that are NaN or infinite "
                 f"besides {histogram.count} others. Its histogram leaves them out.",
                 RuntimeWarning,
-                stacklevel=2,
             )
         if histogram.count:
             summary.value.add(tag=tag, histo=histogram.proto())

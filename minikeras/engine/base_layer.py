@@ -32,7 +32,6 @@ from __future__ import annotations
 import _thread
 import copy
 import functools
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -53,6 +52,7 @@ from minikeras.engine.penalties import HasPenalties
 from minikeras.engine.weights import HasWeights, layers_in
 from minikeras.ops.blas import one_thread
 from minikeras.utils.generic_utils import to_snake_case
+from minikeras.utils.warning import warn
 
 _building = _thread.RLock()
 
@@ -499,13 +499,12 @@ class Layer(HasWeights, HasPenalties, Connected):
             return mask
         if not self._mask_lost:
             self._mask_lost = True
-            warnings.warn(
+            warn(
                 f"{self._described()} does not support masking: the mask of shape "
                 f"{np.shape(mask)} ends here, and steps that were masked count again from here on. "
                 "Put a layer before it that makes use of the mask, such as an LSTM or "
                 "GlobalAveragePooling1D, or leave the mask out (mask_zero=False, no Masking). If "
-                "the layer keeps the time steps in place, set its supports_masking to True.",
-                stacklevel=3,
+                "the layer keeps the time steps in place, set its supports_masking to True."
             )
         return None
 

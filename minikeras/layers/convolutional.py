@@ -6,7 +6,6 @@ crop and scale up, and of those that pool.
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 from minikeras.layers.conv_base import Conv, Transposed
@@ -29,6 +28,7 @@ from minikeras.layers.pooling import (
 )
 from minikeras.layers.separable import DepthwiseConv2D, SeparableConv1D, SeparableConv2D
 from minikeras.layers.upsampling import UpSampling1D, UpSampling2D, UpSampling3D
+from minikeras.utils.warning import warn
 
 __all__ = [
     "AtrousConv1D",
@@ -497,9 +497,7 @@ def AtrousConvolution2D(*args: Any, atrous_rate: Any = 1, **kwargs: Any) -> Conv
 
 
 def _warn_of_atrous(old: str, new: str) -> None:
-    warnings.warn(
-        f"{old} is the Keras 1 name of {new} with dilation_rate=atrous_rate.", stacklevel=3
-    )
+    warn(f"{old} is the Keras 1 name of {new} with dilation_rate=atrous_rate.")
 
 
 # The names of Keras 1, which Keras 2.2 still has.

@@ -94,7 +94,9 @@ class Embedding(Layer):
     ) -> None:
         lengths = _as_tuple(input_length)
         if kwargs.get("input_shape") is None and kwargs.get("batch_input_shape") is None:
-            kwargs["input_shape"] = (None,) if lengths is None else lengths
+            # What is no length is refused below, by the name of input_length.
+            sizes = (n if isinstance(n, (int, np.integer)) else None for n in lengths or (None,))
+            kwargs["input_shape"] = tuple(sizes)
         super().__init__(**kwargs)
         if np.dtype(self.dtype).kind != "f":
             raise ValueError(

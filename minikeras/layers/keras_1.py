@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import functools
-import warnings
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
+
+from minikeras.utils.warning import warn
 
 Init = TypeVar("Init", bound=Callable[..., None])
 
@@ -50,7 +51,5 @@ def _window(name: str, rank: int, args: tuple[Any, ...], kwargs: dict[str, Any])
             f"{call}{''.join(hints[:1])} may mean two things: Keras 1 and 2.2 read the numbers as "
             f"a window of {window}, later Keras reads the third as strides. {remedy}"
         )
-    warnings.warn(
-        f"{call} is read as in Keras 1 and 2.2, with a window of {window}. {remedy}", stacklevel=3
-    )
+    warn(f"{call} is read as in Keras 1 and 2.2, with a window of {window}. {remedy}")
     return window

@@ -64,7 +64,8 @@ class Flatten(Layer):
         if None in input_shape[1:]:
             raise ValueError(
                 f"Layer '{self.name}' (Flatten) needs a fully known input shape, got "
-                f"{input_shape}: give the first layer an input_shape without None."
+                f"{input_shape}: give the first layer an input_shape without None (an Embedding: "
+                "input_length)."
             )
         return (input_shape[0], math.prod(input_shape[1:]))  # type: ignore[arg-type]
 

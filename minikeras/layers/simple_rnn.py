@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,6 +15,7 @@ from minikeras.layers.rnn import UnitsRNN
 from minikeras.layers.units_cell import GATES, apply, cell_dtype, shares_with_cell, unapply
 from minikeras.ops import recurrent as ops
 from minikeras.ops.simple_rnn import simple_rnn, simple_rnn_backward
+from minikeras.utils.warning import warn
 
 __all__ = ["SimpleRNN", "SimpleRNNCell"]
 
@@ -176,9 +176,7 @@ class SimpleRNN(UnitsRNN):
         **kwargs: Any,
     ) -> None:
         if kwargs.pop("implementation", None) is not None:
-            warnings.warn(
-                "SimpleRNN: the argument implementation has no effect. Leave it out.", stacklevel=2
-            )
+            warn("SimpleRNN: the argument implementation has no effect. Leave it out.")
         cell = SimpleRNNCell(
             units,
             activation,

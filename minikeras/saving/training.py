@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -13,6 +12,7 @@ from minikeras import losses, metrics, optimizers
 from minikeras.saving.guard import dataset_at, group_at, read_numbers
 from minikeras.saving.names import Misfit, read_names, read_text
 from minikeras.saving.weights import write_arrays
+from minikeras.utils.warning import warn
 
 TRAINING_CONFIG = "training_config"
 OPTIMIZER_WEIGHTS = "optimizer_weights"
@@ -130,10 +130,9 @@ def restore_training(
     """
     config = read_json(file, TRAINING_CONFIG)
     if config is None:
-        warnings.warn(
+        warn(
             "The file holds no training configuration: the model was not compiled. Compile it "
-            "before training, or pass compile=False to say that it is not needed.",
-            stacklevel=6,
+            "before training, or pass compile=False to say that it is not needed."
         )
         return
     if not isinstance(config, Mapping) or "optimizer_config" not in config:
@@ -157,10 +156,7 @@ def restore_training(
             if found.iterations is not None:
                 optimizer.iterations = found.iterations
     except ValueError as error:
-        warnings.warn(
-            f"The state of the optimizer could not be loaded; it starts anew. ({error})",
-            stacklevel=6,
-        )
+        warn(f"The state of the optimizer could not be loaded; it starts anew. ({error})")
 
 
 def _resolved(

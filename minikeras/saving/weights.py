@@ -7,7 +7,6 @@ the weights of a layer, are attributes: ``layer_names`` and ``weight_names``.
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -26,6 +25,7 @@ from minikeras.saving.names import (
     write_names,
 )
 from minikeras.saving.places import opened
+from minikeras.utils.warning import warn
 
 # What Keras would say of kernels like ours. Its Theano reads them upside down, and turns round
 # what another backend has written, if it knows that backend's name.
@@ -200,10 +200,9 @@ def by_name(
     stored = {layer.name: layer for layer in _stored_layers(group)}
     both = [layer for layer in layers if layer.name in stored]
     if not both:
-        warnings.warn(
+        warn(
             f"No weights were loaded: no layer has the name of one in the file. In the file: "
-            f"{_listed(stored.values())}. In the model: {_listed(layers)}.",
-            stacklevel=4,
+            f"{_listed(stored.values())}. In the model: {_listed(layers)}."
         )
     found: Assignments = []
     for layer in both:
@@ -276,7 +275,7 @@ def _refuse(message: str) -> Assignments:
 
 
 def _skip(message: str) -> Assignments:
-    warnings.warn(f"Not loaded: {message}", stacklevel=6)
+    warn(f"Not loaded: {message}")
     return []
 
 

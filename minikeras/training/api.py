@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +37,7 @@ from minikeras.training.make_sources import (
     validation_beside,
 )
 from minikeras.training.stateful import check_batch, check_epochs, check_prediction
+from minikeras.utils.warning import warn
 
 if TYPE_CHECKING:
     from minikeras.callbacks import History
@@ -166,9 +166,48 @@ class Trainer(GeneratorMethods, Compiled):
         >>> len(history.history["loss"])
         3
         """
-        self._need_compiled("fit")
-        later = later_arguments(
+        return self._fit(
             "fit",
+            x,
+            y,
+            batch_size,
+            epochs,
+            verbose,
+            callbacks,
+            validation_split,
+            validation_data,
+            shuffle,
+            class_weight,
+            sample_weight,
+            initial_epoch,
+            steps_per_epoch,
+            validation_steps,
+            kwargs,
+        )
+
+    def _fit(
+        self,
+        where: str,
+        x: Any,
+        y: Any,
+        batch_size: int | None,
+        epochs: int,
+        verbose: int,
+        callbacks: Iterable[Any] | None,
+        validation_split: float,
+        validation_data: Any,
+        shuffle: bool | str,
+        class_weight: dict | None,
+        sample_weight: Any,
+        initial_epoch: int,
+        steps_per_epoch: int | None,
+        validation_steps: int | None,
+        kwargs: dict[str, Any],
+    ) -> History:
+        """Train, as `fit` and `fit_generator` do; `where` is the one that was called."""
+        self._need_compiled(where)
+        later = later_arguments(
+            where,
             kwargs,
             nb_epoch=epochs,
             validation_freq=1,
@@ -177,7 +216,7 @@ class Trainer(GeneratorMethods, Compiled):
             use_multiprocessing=False,
         )
         if "nb_epoch" in kwargs:
-            warnings.warn("nb_epoch is the name of Keras 1: it is epochs now.", stacklevel=2)
+            warn("nb_epoch is the name of Keras 1: it is epochs now.")
         epochs, validates = later.pop("nb_epoch"), check_frequency(later.pop("validation_freq"))
         feeding = check_feeding(**later)
         epochs = check_epoch(epochs, "epochs")
@@ -234,8 +273,8 @@ class Trainer(GeneratorMethods, Compiled):
         ----------
         x, y, batch_size, sample_weight
             As in `fit`.
-        verbose : {0, 1}
-            Whether to show a progress bar. Default 1.
+        verbose : {0, 1, 2}
+            1 shows a progress bar; 0 and 2 show nothing. Default 1.
         steps : int, optional
             How many batches of a generator to use; None: all that a Sequence has. With arrays, as
             in Keras 2.2: all of them are one batch, so many times.
@@ -249,9 +288,23 @@ class Trainer(GeneratorMethods, Compiled):
         float or list of float
             The loss; with metrics, a list in the order of `metrics_names`.
         """
-        self._need_compiled("evaluate")
-        check_verbose(verbose, (0, 1))
-        callbacks, feeding = _later("evaluate", kwargs)
+        return self._evaluate("evaluate", x, y, batch_size, verbose, sample_weight, steps, kwargs)
+
+    def _evaluate(
+        self,
+        where: str,
+        x: Any,
+        y: Any,
+        batch_size: int | None,
+        verbose: int,
+        sample_weight: Any,
+        steps: int | None,
+        kwargs: dict[str, Any],
+    ) -> float | list[float]:
+        """Evaluate, as `evaluate` and `evaluate_generator` do."""
+        self._need_compiled(where)
+        check_verbose(verbose, (0, 1, 2))
+        callbacks, feeding = _later(where, kwargs)
         steps = check_steps(steps, "steps")
         source: Source
         if is_generator(x):
@@ -285,8 +338,8 @@ class Trainer(GeneratorMethods, Compiled):
         batch_size : int, optional
             Default as in `fit`. It decides memory and speed, not the result, unless the model is
             stateful: see Notes.
-        verbose : {0, 1}
-            Whether to show a progress bar. Default 0.
+        verbose : {0, 1, 2}
+            1 shows a progress bar; 0 and 2 show nothing. Default 0.
         steps : int, optional
             How many batches of a generator to use; None: all that a Sequence has. With arrays, as
             in Keras 2.2: all of them are one batch, so many times.
@@ -312,13 +365,13 @@ class Trainer(GeneratorMethods, Compiled):
         and the next batch may have any size, whatever ``batch_input_shape`` states. So a model
         trained with 32 sequences at a time can predict one.
         """
-        check_verbose(verbose, (0, 1))
+        check_verbose(verbose, (0, 1, 2))
         if kwargs or steps is not None or is_generator(x):
             return self._predict(x, batch_size, verbose, check_steps(steps, "steps"), kwargs)
         size = self._batch_size(batch_size)
         x = standardize_x(self, x)
         check_prediction(self, size, len(x))
-        if len(x) == 0 or (len(x) <= size and not verbose):
+        if len(x) == 0 or (len(x) <= size and verbose != 1):
             return self._predict_once(x)
         return predict_loop(self, array_source(self, (x, None, None), size), verbose)
 

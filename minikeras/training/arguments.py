@@ -19,7 +19,7 @@ class Feeding(NamedTuple):
     workers : int
         Threads or processes; 0 makes batches when they are needed. Default 1.
     max_queue_size : int
-        How many batches may be waiting. Default 10.
+        How many batches may be waiting; 0: any number. Default 10.
     use_multiprocessing : bool
         Whether workers are processes. Default False.
     """
@@ -208,8 +208,10 @@ def check_feeding(workers: Any, max_queue_size: Any, use_multiprocessing: Any) -
     threads, waiting = whole(workers), whole(max_queue_size)
     if threads is None or threads < 0:
         raise ValueError(f"workers must be an int of at least 0, got {workers!r}.")
-    if waiting is None or waiting < 1:
-        raise ValueError(f"max_queue_size must be an int greater than 0, got {max_queue_size!r}.")
+    if waiting is None or waiting < 0:
+        raise ValueError(
+            f"max_queue_size must be an int of at least 0 (any number), got {max_queue_size!r}."
+        )
     return Feeding(threads, waiting, bool(use_multiprocessing))
 
 

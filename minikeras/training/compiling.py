@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ from minikeras.optimizer_base import OptimizerState
 from minikeras.training.arguments import loss_factor, single
 from minikeras.training.measuring import resolve_metrics
 from minikeras.training.step import Step
+from minikeras.utils.warning import warn
 
 
 class Compiled(Layer):
@@ -204,10 +204,9 @@ class Compiled(Layer):
 
     def _warn_if_trainable_changed(self, step: Step) -> None:
         if set(step.trainable) != set(self.trainable_weights):
-            warnings.warn(
+            warn(
                 "The trainable weights have changed since compile: layer.trainable takes effect "
-                "only when the model is compiled again.",
-                stacklevel=3,
+                "only when the model is compiled again."
             )
 
 

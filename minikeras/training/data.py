@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -188,6 +189,52 @@ def check_finite(array: np.ndarray, name: str) -> None:
             f"{name} of shape {array.shape} holds {array[where]} at index {where}, and "
             f"{len(bad)} entries in all that are NaN or infinite. Clean the data first."
         )
+
+
+def warn_of_nan(
+    epoch: int, history: Mapping[str, Sequence[float]], arrays: Callable[[], Any]
+) -> bool:
+    """Warn if the loss of the last epoch is NaN, and return whether it is.
+
+    Parameters
+    ----------
+    epoch : int
+        Counted from 0.
+    history : dict of str to list of float
+        Name of a result to its values, an epoch each.
+    arrays : callable
+        Returns the training data as a list of arrays, None where they are not at hand.
+
+    Warns
+    -----
+    UserWarning
+        With the entry of the data that is to blame, if there is one, and what to do.
+
+    Examples
+    --------
+    >>> warn_of_nan(0, {"loss": [0.5]}, lambda: None)
+    False
+    """
+    losses = history.get("loss")
+    if not losses or not np.isnan(losses[-1]):
+        return False
+    cause = (
+        "Often the learning rate is too large: try a smaller one, or clipnorm=1 in the optimizer"
+    )
+    for name, array in zip(("x", "y", "sample_weight"), arrays() or (), strict=False):
+        if isinstance(array, np.ndarray) and array.dtype.kind == "f":
+            try:
+                check_finite(array, name)
+            except ValueError as error:
+                cause = str(error).removesuffix(".")
+                break
+    warnings.warn(
+        f"The loss of epoch {epoch + 1} is NaN, and the weights are spoilt. {cause}. "
+        "The callback TerminateOnNaN stops at once where this happens; "
+        "minikeras.backend.set_check_numerics(True) names the layer.",
+        stacklevel=4,
+    )
+    return True
 
 
 def fit_shape(

@@ -17,8 +17,8 @@ class GeneratorMethods:
     """What `Sequential` offers for data that come batch by batch."""
 
     if TYPE_CHECKING:  # what the trainer provides
-        fit: Callable[..., History]
-        evaluate: Callable[..., float | list[float]]
+        _fit: Callable[..., History]
+        _evaluate: Callable[..., float | list[float]]
         predict: Callable[..., np.ndarray]
 
     def fit_generator(
@@ -58,7 +58,7 @@ class GeneratorMethods:
             How many batches make a validation, if they come from a generator. Default, for
             a Sequence only: all it has.
         max_queue_size : int
-            How many batches may be made ahead. Default 10.
+            How many batches may be made ahead; 0: any number. Default 10.
         workers : int
             How many threads or processes make batches ahead. 0: they are made when they are
             needed. A generator, unlike a Sequence, can run in one only. Default 1.
@@ -104,21 +104,29 @@ class GeneratorMethods:
         2
         """
         _check("fit_generator", "generator", generator)
-        return self.fit(
-            generator,
-            epochs=epochs,
-            verbose=verbose,
-            callbacks=callbacks,
-            validation_data=validation_data,
-            shuffle=shuffle,
-            class_weight=class_weight,
-            initial_epoch=initial_epoch,
-            steps_per_epoch=steps_per_epoch,
-            validation_steps=validation_steps,
-            max_queue_size=max_queue_size,
-            workers=workers,
-            use_multiprocessing=use_multiprocessing,
+        later = {
             **kwargs,
+            "max_queue_size": max_queue_size,
+            "workers": workers,
+            "use_multiprocessing": use_multiprocessing,
+        }
+        return self._fit(
+            "fit_generator",
+            generator,
+            None,
+            None,
+            epochs,
+            verbose,
+            callbacks,
+            0.0,
+            validation_data,
+            shuffle,
+            class_weight,
+            None,
+            initial_epoch,
+            steps_per_epoch,
+            validation_steps,
+            later,
         )
 
     def evaluate_generator(
@@ -140,8 +148,8 @@ class GeneratorMethods:
             How many batches to use. Default, for a Sequence only: all it has, from the first one.
         max_queue_size, workers, use_multiprocessing
             As in `fit_generator`.
-        verbose : {0, 1}
-            Whether to show a progress bar. Default 0.
+        verbose : {0, 1, 2}
+            1 shows a progress bar; 0 and 2 show nothing. Default 0.
 
         Returns
         -------
@@ -149,13 +157,13 @@ class GeneratorMethods:
             As `evaluate`.
         """
         _check("evaluate_generator", "generator", generator)
-        return self.evaluate(
-            generator,
-            verbose=verbose,
-            steps=steps,
-            max_queue_size=max_queue_size,
-            workers=workers,
-            use_multiprocessing=use_multiprocessing,
+        later = {
+            "max_queue_size": max_queue_size,
+            "workers": workers,
+            "use_multiprocessing": use_multiprocessing,
+        }
+        return self._evaluate(
+            "evaluate_generator", generator, None, None, verbose, None, steps, later
         )
 
     def predict_generator(

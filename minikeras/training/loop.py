@@ -216,7 +216,7 @@ class _NoBar:
 
 
 def _bar(source: Any, verbose: int) -> Bar | _NoBar:
-    if not verbose:
+    if verbose != 1:
         return _NoBar()
     if source.samples is None:
         return Bar(source.steps, "step")

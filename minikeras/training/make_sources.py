@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +18,7 @@ from minikeras.training.inputs import (
 )
 from minikeras.training.sources import ArraySource, GeneratorSource, SequenceSource
 from minikeras.training.stateful import check_batch, check_epochs
+from minikeras.utils.warning import warn
 
 Source = ArraySource | GeneratorSource | SequenceSource
 
@@ -137,10 +137,7 @@ def validation_beside(
     if data is None or is_generator(data):
         return data and validation_batches(model, data, steps, feeding, epochs)
     if steps is not None:
-        warnings.warn(
-            "validation_steps has no effect on arrays: all of validation_data are used.",
-            stacklevel=4,
-        )
+        warn("validation_steps has no effect on arrays: all of validation_data are used.")
     arrays = standardize(model, *unpack_validation(data), name="validation ")
     return array_source(model, arrays, lambda: source.largest)
 

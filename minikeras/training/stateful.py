@@ -6,9 +6,10 @@ size, until `reset_states` starts anew.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from typing import Any
+
+from minikeras.utils.warning import warn
 
 
 def check_epochs(
@@ -37,10 +38,9 @@ def check_epochs(
         _check_whole_batches(model, name, count, batch_size)
     _check_kept_states(model, batch_size)
     if shuffle and max(samples.values()) > (batch_size if shuffle == "batch" else 1):
-        warnings.warn(
+        warn(
             f"Model '{model.name}' is stateful, and fit shuffles (shuffle={shuffle!r}): a sample "
-            "goes on with the states of one that has nothing to do with it. Pass shuffle=False.",
-            stacklevel=4,
+            "goes on with the states of one that has nothing to do with it. Pass shuffle=False."
         )
 
 

@@ -77,6 +77,10 @@ def unknown_name_message(what: str, name: object, known: Iterable[str]) -> str:
     return f"Unknown {what} {name!r}.{hint} Known: {', '.join(names)}."
 
 
+class WrongKind(TypeError, ValueError):
+    """Something of a wrong type stands for a name: a TypeError, and Keras' ValueError as well."""
+
+
 class Registry:
     """A table of the named objects of one kind, with Keras' four ways of naming one.
 
@@ -139,7 +143,7 @@ class Registry:
         ------
         ValueError
             If a name is unknown.
-        TypeError
+        WrongKind
             If `identifier` is none of these.
         """
         if isinstance(identifier, (str, Mapping)):
@@ -148,7 +152,7 @@ class Registry:
         if isinstance(identifier, self.base) if self.base else callable(identifier):
             return identifier
         wanted = f"an instance of {self.base.__name__}" if self.base else "a callable"
-        raise TypeError(
+        raise WrongKind(
             f"Could not take {identifier!r} as {self.kind}: expected a name, a config dict, "
             f"a class or {wanted}, got {type(identifier).__name__}."
         )

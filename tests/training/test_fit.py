@@ -541,7 +541,7 @@ def test_inputs_that_do_not_fit(x, message):
         ({"validation_steps": 2}, "validation_steps goes together with steps_per_epoch"),
         ({"validation_freq": 0}, "validation_freq must be an int greater than 0"),
         ({"workers": -1}, "workers must be an int of at least 0"),
-        ({"max_queue_size": 0}, "max_queue_size must be an int greater than 0"),
+        ({"max_queue_size": -1}, "max_queue_size must be an int of at least 0"),
         ({"sample_weight": np.ones(3)}, "sample_weight must have shape"),
         ({"y": np.zeros((49, 1))}, "x has 50 .* y has 49"),
         ({"y": np.zeros((50, 2))}, r"targets have shape \(samples, 2\)"),
@@ -775,5 +775,5 @@ def test_shuffle_none_is_false_and_verbose_is_checked():
 
     model.fit(x, y, shuffle=None, verbose=0)
 
-    with pytest.raises(ValueError, match="verbose must be 0 or 1, got 2"):
-        model.evaluate(x, y, verbose=2)
+    with pytest.raises(ValueError, match="verbose must be 0, 1 or 2, got 3"):
+        model.evaluate(x, y, verbose=3)

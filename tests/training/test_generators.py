@@ -231,7 +231,7 @@ def test_wrong_calls():
         model.fit(Batches(X, Y), validation_split=0.5)
     with pytest.raises(ValueError, match="batch_size can't be given together"):
         model.predict(Batches(X), batch_size=3)
-    with pytest.raises(TypeError, match="fit got unknown arguments: pickle_safe"):
+    with pytest.raises(TypeError, match="fit_generator got unknown arguments: pickle_safe"):
         model.fit_generator(Batches(X, Y), pickle_safe=True)
 
 
