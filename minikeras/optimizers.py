@@ -15,7 +15,7 @@ from minikeras.backend.config import epsilon as default_epsilon
 from minikeras.backend.variables import Variable
 from minikeras.ops import update as rules
 from minikeras.optimizer_base import Hyperparameter, Optimizer, checked
-from minikeras.utils.registry import Registry, get_custom_objects
+from minikeras.utils.registry import Registry, WrongKind, get_custom_objects
 
 __all__ = [
     "SGD",
@@ -537,7 +537,7 @@ def get(identifier: Any) -> Optimizer:
     ------
     ValueError
         If a name is unknown.
-    TypeError
+    WrongKind
         If it is none of these.
 
     Examples
@@ -548,7 +548,7 @@ def get(identifier: Any) -> Optimizer:
     if isinstance(identifier, (str, Mapping)):
         return deserialize(identifier)
     if isinstance(identifier, (int, float)):
-        raise TypeError(
+        raise WrongKind(
             f"Could not take {identifier} as optimizer: expected a name such as 'adam' or an "
             f"Optimizer. If it is the learning rate, write SGD(lr={identifier}) or another class."
         )
