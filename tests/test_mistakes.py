@@ -253,13 +253,13 @@ MISTAKES = [
         "samples along the second axis",
         lambda: fit(classifier(), X.T),
         ValueError,
-        ["x has 4", "x.T"],
+        ["got (4, 12)", "x.T"],
     ),
     (
         "one sample without the batch axis, in fit",
         lambda: fit(classifier(), X[0], ONE_HOT[0]),
         ValueError,
-        ["x[np.newaxis]", "y[np.newaxis]"],
+        ["got (4,)", "x[np.newaxis]"],
     ),
     (
         "one sample without the batch axis, in predict",

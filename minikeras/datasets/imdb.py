@@ -18,6 +18,7 @@ import numpy as np
 
 from minikeras.datasets.word_sequences import Data, Part, arrange
 from minikeras.utils.data_utils import cached_file, get_file
+from minikeras.utils.warning import warn
 
 _FOLDER = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/"
 URL = _FOLDER + "imdb.npz"
@@ -102,9 +103,7 @@ def load_data(
     without `num_words` the word with the highest index is left out too.
     """
     if "nb_words" in kwargs:
-        import warnings
-
-        warnings.warn("nb_words is the older name of num_words: use that one.", stacklevel=2)
+        warn("nb_words is the older name of num_words: use that one.")
         num_words = kwargs.pop("nb_words")
     if kwargs:
         raise TypeError(

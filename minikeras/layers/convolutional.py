@@ -481,6 +481,7 @@ def AtrousConvolution1D(*args: Any, atrous_rate: Any = 1, **kwargs: Any) -> Conv
 
     Examples
     --------
+    >>> import warnings
     >>> with warnings.catch_warnings():
     ...     warnings.simplefilter("ignore")
     ...     AtrousConvolution1D(8, 3, atrous_rate=2).dilation_rate

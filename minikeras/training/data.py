@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy as np
 
 from minikeras.backend import check_numerics
 from minikeras.training.disk import OnDisk, on_disk
+from minikeras.utils.warning import warn
 
 Batch = tuple[np.ndarray, "np.ndarray | None", "np.ndarray | None"]
 
@@ -228,11 +228,10 @@ def warn_of_nan(
             except ValueError as error:
                 cause = str(error).removesuffix(".")
                 break
-    warnings.warn(
+    warn(
         f"The loss of epoch {epoch + 1} is NaN, and the weights are spoilt. {cause}. "
         "The callback TerminateOnNaN stops at once where this happens; "
         "minikeras.backend.set_check_numerics(True) names the layer.",
-        stacklevel=4,
     )
     return True
 
@@ -284,10 +283,16 @@ def _shape_hint(shape: tuple[int, ...], expected: tuple[int | None, ...]) -> str
     sample, given = expected[1:], shape[1:]
     size = None if None in sample else int(np.prod(sample))  # type: ignore[arg-type]
     if _same(shape, sample):
+        shown = f": input_shape={given}" if given else ""
+        steps = ""
+        if len(sample) == 2 and sample[0] is None:
+            steps = " if each row is a sequence of one step, add that axis with x[:, np.newaxis];"
         return (
-            " If this is a single sample, add the batch axis with x[np.newaxis]; if these are all "
-            f"samples, leave their number out of input_shape: input_shape={given}."
+            f" If this is a single sample, add the batch axis with x[np.newaxis];{steps} if these "
+            f"are all samples, leave their number out of input_shape{shown}."
         )
+    if len(given) == 1 and shape[:1] == sample:
+        return " The samples go along the first axis: is x.T what you want?"
     if len(sample) == len(given) + 1 and _same(given, sample[1:]):
         return (
             f" If the {sample[0] or None} in input_shape is the number of samples, leave it out: "

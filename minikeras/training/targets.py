@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +10,7 @@ from numpy.typing import ArrayLike
 
 from minikeras import activations, losses
 from minikeras.training.data import readable_shape
+from minikeras.utils.warning import warn
 
 
 def check_targets(
@@ -210,12 +210,11 @@ def check_range(loss: Callable, y_true: Any) -> None:
         return
     if y_true.size == 0 or (y_true.min() >= 0 and y_true.max() <= 1):
         return
-    warnings.warn(
+    warn(
         "binary_crossentropy expects targets from 0 to 1, but some lie outside, where the loss has "
         "no meaning. For labels 0, 1, 2, ... use loss='sparse_categorical_crossentropy' and a last "
         "layer Dense(number of classes, activation='softmax'); for labels -1 and 1, (y + 1) / 2; "
         "divide images by 255; for measured values, use loss='mse'.",
-        stacklevel=4,
     )
 
 
@@ -247,21 +246,19 @@ def check_activation(
     if activation is not activations.softmax or units is None:
         return
     if units == 1:
-        warnings.warn(
+        warn(
             "The model ends in a softmax over one unit, which always gives 1: it can't learn. For "
             "two classes use Dense(1, activation='sigmoid') and loss='binary_crossentropy'; for "
             "one number, Dense(1) without activation.",
-            stacklevel=4,
         )
     listed = metrics if isinstance(metrics, (list, tuple)) else [metrics]
     short = [name for name in listed if isinstance(name, str) and name in ("accuracy", "acc")]
     if short and units > 2 and loss is losses.binary_crossentropy:
-        warnings.warn(
+        warn(
             f"With loss='binary_crossentropy', metrics=[{short[0]!r}] means binary_accuracy: each "
             f"of the {units} columns counts by itself, and most are right by being 0. For classes "
             "that exclude each other use loss='categorical_crossentropy', or "
             "metrics=['categorical_accuracy'].",
-            stacklevel=4,
         )
 
 
@@ -291,12 +288,11 @@ def check_held_out(loss: Callable, y_train: Any, y_held: Any) -> None:
     lost = np.setdiff1d(held, trained)
     if len(lost):
         shown = ", ".join(f"{label:g}" for label in lost[:10]) + ", ..." * (len(lost) > 10)
-        warnings.warn(
+        warn(
             "validation_split holds out the last samples, and among them are all samples of the "
             f"class{'es' * (len(lost) > 1)} {shown}: the model can't learn what it never sees. Are "
             "the data sorted? Shuffle them first: order = np.random.permutation(len(x)); "
             "x, y = x[order], y[order].",
-            stacklevel=4,
         )
 
 

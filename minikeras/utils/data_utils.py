@@ -13,13 +13,13 @@ from __future__ import annotations
 
 import os
 import stat
-import warnings
 from typing import TYPE_CHECKING, Any
 
 from minikeras.utils.enqueuers import GeneratorEnqueuer as GeneratorEnqueuer
 from minikeras.utils.enqueuers import OrderedEnqueuer as OrderedEnqueuer
 from minikeras.utils.enqueuers import SequenceEnqueuer as SequenceEnqueuer
 from minikeras.utils.sequence import Sequence as Sequence
+from minikeras.utils.warning import warn
 
 if TYPE_CHECKING:
     from collections import abc
@@ -197,10 +197,9 @@ def _valid_copy(folders: list[str], name: str, file_hash: str | None, algorithm:
             continue
         if file_hash is None or validate_file(path, file_hash, algorithm):
             return path
-        warnings.warn(
+        warn(
             f"{path} does not have the expected {algorithm} {file_hash}: it is incomplete or "
-            "of another version, and is not used.",
-            stacklevel=3,
+            "of another version, and is not used."
         )
     return None
 

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from minikeras.utils.warning import warn
+
 _OVER = object()
 
 
@@ -195,18 +197,16 @@ class GeneratorEnqueuer(SequenceEnqueuer):
         wait_time: float | None = None,
         random_seed: int | None = None,
     ) -> None:
-        import warnings
 
         super().__init__(sequence, use_multiprocessing)
         self.random_seed = random_seed
         if wait_time is not None:
-            warnings.warn("wait_time has no use any more.", DeprecationWarning, stacklevel=2)
+            warn("wait_time has no use any more.", DeprecationWarning)
         if random_seed is not None and not use_multiprocessing:
-            warnings.warn(
+            warn(
                 "random_seed is for worker processes. Without use_multiprocessing=True, call "
                 "np.random.seed yourself.",
                 UserWarning,
-                stacklevel=2,
             )
 
     def _stream(self) -> Generator[Any, None, None]:

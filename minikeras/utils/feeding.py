@@ -20,6 +20,7 @@ from minikeras.utils.feeding_items import (
     FromSequenceSeeded,
     annotate,
 )
+from minikeras.utils.warning import warn
 
 if TYPE_CHECKING:
     from minikeras.utils.feeding_processes import ProcessLine
@@ -360,7 +361,6 @@ def _ahead(max_queue_size: int, workers: int) -> int:
 
 def _check_one_process(workers: int, name: str) -> None:
     import os
-    import warnings
 
     if not hasattr(os, "fork"):
         raise ValueError(
@@ -368,9 +368,8 @@ def _check_one_process(workers: int, name: str) -> None:
             "fork. Use use_multiprocessing=False (a thread), or write a keras.utils.Sequence."
         )
     if workers > 1:
-        warnings.warn(
+        warn(
             f"A generator can't run in several processes without repeating its items: {name!r} "
             f"runs in one, not in workers={workers}. Write a keras.utils.Sequence to use more.",
             UserWarning,
-            stacklevel=4,
         )

@@ -14,9 +14,9 @@ from minikeras.layers import GRU, LSTM, BatchNormalization, Conv1D, Dense, Dropo
 from minikeras.models import Sequential
 from tests.faults.watching import belongings, kept_by, needs_proc
 
-# A single forgotten object in each call would be some 50 bytes a call, or an object a call.
-BYTES_A_CALL = 4
-BYTES = 8192
+# A single object that each call forgets would be at least 32 bytes a call, or one object a call.
+BYTES = 2048
+BYTES_A_CALL = 8
 OBJECTS = 20
 
 X = np.linspace(-1, 1, 24, dtype="float32").reshape(8, 3)
@@ -56,30 +56,30 @@ def assert_flat(call, times, warm_up=20):
 
 
 CALLS = {
-    "predict one batch": (3000, lambda m: m.predict(X)),
-    "predict batches": (1500, lambda m: m.predict(X, batch_size=3)),
-    "predict ever other sizes": (1000, lambda m: m.predict(X[: np.random.randint(1, 9)])),
-    "predict with steps": (500, lambda m: m.predict(X, steps=2)),
-    "predict_on_batch": (3000, lambda m: m.predict_on_batch(X)),
-    "predict_classes": (1000, lambda m: m.predict_classes(X)),
-    "evaluate": (1000, lambda m: m.evaluate(X, Y, verbose=0)),
-    "test_on_batch": (2000, lambda m: m.test_on_batch(X, Y)),
-    "train_on_batch": (2000, lambda m: m.train_on_batch(X, Y)),
-    "train ever other sizes": (1000, lambda m: _train_some(m)),
-    "fit": (150, lambda m: m.fit(X, Y, verbose=0, batch_size=4, validation_split=0.25)),
-    "predict a Sequence": (300, lambda m: m.predict(Batches(), workers=0)),
+    "predict one batch": (500, lambda m: m.predict(X)),
+    "predict batches": (300, lambda m: m.predict(X, batch_size=3)),
+    "predict ever other sizes": (300, lambda m: m.predict(X[: np.random.randint(1, 9)])),
+    "predict with steps": (200, lambda m: m.predict(X, steps=2)),
+    "predict_on_batch": (500, lambda m: m.predict_on_batch(X)),
+    "predict_classes": (300, lambda m: m.predict_classes(X)),
+    "evaluate": (200, lambda m: m.evaluate(X, Y, verbose=0)),
+    "test_on_batch": (300, lambda m: m.test_on_batch(X, Y)),
+    "train_on_batch": (150, lambda m: m.train_on_batch(X, Y)),
+    "train ever other sizes": (20, lambda m: _train_some(m)),
+    "fit": (40, lambda m: m.fit(X, Y, verbose=0, batch_size=4, validation_split=0.25)),
+    "predict a Sequence": (100, lambda m: m.predict(Batches(), workers=0)),
     "predict a Sequence, threads": (60, lambda m: m.predict(Batches(), workers=2)),
-    "fit a Sequence": (60, lambda m: m.fit(Batches(), verbose=0, workers=2)),
-    "fit a generator": (100, lambda m: m.fit(endless(), steps_per_epoch=2, verbose=0)),
-    "weights": (500, lambda m: m.set_weights(m.get_weights())),
-    "a wrong call": (500, lambda m: _fails(m.predict, X[:, :2])),
-    "a wrong training": (300, lambda m: _fails(m.fit, X, Y[:3], verbose=0)),
+    "fit a Sequence": (30, lambda m: m.fit(Batches(), verbose=0, workers=2)),
+    "fit a generator": (40, lambda m: m.fit(endless(), steps_per_epoch=2, verbose=0)),
+    "weights": (200, lambda m: m.set_weights(m.get_weights())),
+    "a wrong call": (200, lambda m: _fails(m.predict, X[:, :2])),
+    "a wrong training": (100, lambda m: _fails(m.fit, X, Y[:3], verbose=0)),
 }
 
 
 def _train_some(model):
-    count = np.random.randint(1, 9)
-    model.train_on_batch(X[:count], Y[:count])
+    for count in range(1, 9):
+        model.train_on_batch(X[:count], Y[:count])
 
 
 def _fails(method, *args, **kwargs):
@@ -172,7 +172,7 @@ def test_saving_and_loading_leave_memory_flat(tmp_path):
         keras.models.load_model(path)
         K.clear_session()
 
-    assert_flat(call, 60)
+    assert_flat(call, 20, warm_up=3)
 
 
 @needs_proc
@@ -189,7 +189,7 @@ def test_new_models_leave_memory_flat():
 
 def test_automatic_names_are_all_that_new_models_leave():
     # Without clear_session: a counter for each kind of layer, and nothing for each model.
-    assert_flat(lambda: small().fit(X, Y, verbose=0), 100)
+    assert_flat(lambda: small().fit(X, Y, verbose=0), 60)
 
 
 def test_a_model_is_freed_with_its_last_name():
@@ -212,10 +212,10 @@ def test_a_model_is_freed_with_its_last_name():
 def test_the_measure_sees_a_small_leak():
     leak = []
 
-    size, objects = kept_by(lambda: leak.append(object()), 1000)
-    assert size > BYTES + BYTES_A_CALL * 1000
+    size, objects = kept_by(lambda: leak.append(object()), 500, warm_up=0)
+    assert size > BYTES + BYTES_A_CALL * 500
 
-    size, objects = kept_by(lambda: leak.append([]), 100)
+    size, objects = kept_by(lambda: leak.append([]), 50)
     assert objects > OBJECTS
     assert sys.getrefcount(leak) < 10
 

@@ -1,8 +1,14 @@
 import numpy as np
 import pytest
 
-from minikeras import losses
-from minikeras.training.targets import check_labels, check_targets
+from minikeras import activations, losses
+from minikeras.training.targets import (
+    check_activation,
+    check_held_out,
+    check_labels,
+    check_range,
+    check_targets,
+)
 
 
 def own_loss(y_true, y_pred):
@@ -93,3 +99,90 @@ def test_errors_say_whose_targets_they_are():
         check_targets(MSE, (7, 1), (None, 3), name="validation ")
     with pytest.raises(ValueError, match="expects validation labels from 0 to 2"):
         check_labels([7], 3, name="validation ")
+
+
+@pytest.mark.parametrize("y", [[0, 1], [0.5], [], [True], [-0.0]])
+def test_probabilities_as_targets(y):
+    check_range(BCE, np.array(y))
+
+
+@pytest.mark.parametrize("y", [[0, 2], [-1, 1], [0.0, 1.001]])
+def test_targets_of_binary_crossentropy_lie_between_0_and_1(y):
+    with pytest.warns(UserWarning, match="from 0 to 1, but some lie outside"):
+        check_range(BCE, np.array(y))
+    check_range(MSE, np.array(y))
+
+
+@pytest.mark.parametrize("y", [[2.0], [-7.0, 0.5]])
+def test_batches_out_of_range_have_one_text(y):
+    with pytest.warns(
+        UserWarning, match=r"^[^\d]*0 to 1, .* 0, 1, 2, .* -1 and 1, .* 2; .* by 255"
+    ):
+        check_range(BCE, np.array(y))
+
+
+SOFTMAX = activations.softmax
+
+
+def test_a_softmax_over_one_unit():
+    with pytest.warns(UserWarning, match="one unit, which always gives 1"):
+        check_activation(BCE, SOFTMAX, 1)
+    check_activation(BCE, activations.sigmoid, 1)
+
+
+@pytest.mark.parametrize("metrics", ["acc", ["accuracy"], ("mae", "acc")])
+def test_accuracy_of_single_columns(metrics):
+    with pytest.warns(UserWarning, match="binary_accuracy: each of the 3 columns"):
+        check_activation(BCE, SOFTMAX, 3, metrics)
+
+
+@pytest.mark.parametrize(
+    ("loss", "activation", "units", "metrics"),
+    [
+        (BCE, SOFTMAX, 2, ["acc"]),
+        (BCE, SOFTMAX, 3, ["categorical_accuracy"]),
+        (BCE, SOFTMAX, 3, None),
+        (BCE, SOFTMAX, None, ["acc"]),
+        (BCE, activations.sigmoid, 3, ["acc"]),
+        (CCE, SOFTMAX, 3, ["acc"]),
+        (own_loss, None, 1, ["acc"]),
+    ],
+)
+def test_activations_that_suit_the_loss(loss, activation, units, metrics):
+    check_activation(loss, activation, units, metrics)
+
+
+ONE_HOT = np.eye(3)
+
+
+@pytest.mark.parametrize(
+    ("loss", "trained", "held", "classes"),
+    [
+        (SPARSE, [0, 1, 0], [1, 2], "class 2"),
+        (SPARSE, [[0], [1]], [[3], [2]], "classes 2, 3"),
+        (SPARSE, [0], np.arange(1, 20), r"9, 10, \.\.\."),
+        (BCE, [0, 0], [1], "class 1"),
+        (CCE, ONE_HOT[[0, 1]], ONE_HOT[[2, 2]], "class 2"),
+        (MSE, ONE_HOT[[0, 1]], ONE_HOT[[2, 2]], "class 2"),
+    ],
+)
+def test_a_class_that_only_validation_has(loss, trained, held, classes):
+    with pytest.warns(UserWarning, match=rf"{classes}: .*np\.random\.permutation"):
+        check_held_out(loss, np.array(trained), np.array(held))
+
+
+@pytest.mark.parametrize(
+    ("loss", "trained", "held"),
+    [
+        (SPARSE, [0, 1, 2], [1, 2]),
+        (SPARSE, [0, 1, 2], [0]),
+        (MSE, [0, 1], [2]),
+        (BCE, [0.25, 0.5], [0.75]),
+        (BCE, [[0, 0], [1, 0]], [[1, 1]]),
+        (BCE, [[0.0, 1.0]], [[0.5, 0.5]]),
+        (CCE, ONE_HOT[[0, 1]], ONE_HOT[[1, 0]]),
+        (CCE, np.zeros((2, 4, 3)), np.ones((2, 4, 3))),
+    ],
+)
+def test_held_out_targets_without_a_new_class(loss, trained, held):
+    check_held_out(loss, np.array(trained), np.array(held))

@@ -59,6 +59,15 @@ def test_class_and_sample_weights_multiply():
     [
         (LABELS, np.ones(3), None, None, r"shape \(4,\).*got \(3,\)"),
         (LABELS, np.ones((4, 2)), None, None, "sample_weight_mode='temporal'"),
+        (LABELS, np.ones((4, 1)), None, None, r"sample_weight\[:, 0\]"),
+        (np.eye(3), np.ones(3), None, "temporal", "time axis"),
+        (np.zeros((4, 3)), np.ones(3), None, None, r"class_weight=dict\(enumerate"),
+        (np.zeros((4, 5, 1)), np.ones(4), None, "temporal", r"np\.repeat\(sample_weight"),
+        (LABELS, None, {"0": 1, "1": 1, "2": 1}, None, r"keys are text.*int\(k\)"),
+        (LABELS, None, {"cat": 1}, None, "not their names"),
+        (LABELS, None, {(1, 0): 1}, None, "index of the 1"),
+        (LABELS, None, {1: 1, 2: 1, 3: 1}, None, "count from 0"),
+        (LABELS, None, {0: 1, 1: 1, 2: "x"}, None, "must be numbers; got"),
         (LABELS, np.ones((4, 2)), None, "temporal", "time axis"),
         (np.zeros((4, 5, 1)), np.ones((4, 2)), None, "temporal", r"shape \(4, 5\).*got \(4, 2\)"),
         (LABELS, None, {0: 1.0}, None, r"no entry for the classes \[1, 2\]"),
@@ -104,8 +113,12 @@ def test_errors_say_whose_weights_they_are():
 
 
 def test_class_weight_must_be_a_dict():
-    with pytest.raises(TypeError, match="must be a dict"):
+    with pytest.raises(TypeError, match=r"must be a dict.*got list.*enumerate"):
         standardize_weights(LABELS, class_weight=[1, 2, 3])
+    with pytest.raises(TypeError, match=r"must be a dict.*got str.*np\.bincount"):
+        standardize_weights(LABELS, class_weight="balanced")
+    with pytest.raises(TypeError, match=r"must be a dict.*got float\.$"):
+        standardize_weights(LABELS, class_weight=0.5)
 
 
 def test_a_single_score_counts_for_each_sample():
