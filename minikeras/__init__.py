@@ -56,4 +56,6 @@ def __getattr__(name: str) -> object:
         import importlib
 
         return importlib.import_module(f"minikeras.{name}")
+    if name == "Model":
+        return models.Model  # which says what there is instead
     raise AttributeError(f"module 'minikeras' has no attribute {name!r}")

@@ -173,7 +173,14 @@ def model_from_json(
     """
     import json
 
-    return model_from_config(json.loads(json_string), custom_objects)
+    try:
+        config = json.loads(json_string)
+    except json.JSONDecodeError as error:
+        raise ValueError(
+            f"model_from_json takes what model.to_json() returned, as text; got {json_string!r:.60}"
+            f" ({error}). Of a file, that is open(path).read()."
+        ) from error
+    return model_from_config(config, custom_objects)
 
 
 def clone_model(model: Sequential) -> Sequential:
@@ -194,3 +201,20 @@ def clone_model(model: Sequential) -> Sequential:
             with CustomObjectScope(classes_in(layer)):
                 clone.add(type(layer).from_config(layer.get_config()))
     return clone
+
+
+def __getattr__(name: str) -> Any:
+    """Tell what to do without the models of Keras that are not a Sequential."""
+    if name in ("Model", "Graph"):
+        # Not AttributeError, whose text `from minikeras.models import Model` does not show.
+        raise ImportError(
+            f"minikeras has Sequential models only, and no {name}: layers follow one another. "
+            "Instead of x = Dense(10)(x) and Model(inputs, outputs), write model = Sequential() "
+            "and model.add(Dense(10)) for each layer; what branches and joins again can be one "
+            "layer of your own, with a call(self, x) in functions of K."
+        )
+    if name == "model_from_yaml":
+        raise ImportError(
+            "minikeras reads and writes models as JSON, not YAML: model_from_json(model.to_json())."
+        )
+    raise AttributeError(f"module 'minikeras.models' has no attribute {name!r}")

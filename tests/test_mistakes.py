@@ -5,6 +5,7 @@ or warning, and what its message must contain: what came, what was expected, and
 `LEGITIMATE` lists what may look like a mistake and is none: it works without a word, as in Keras.
 """
 
+import inspect
 import warnings
 
 import numpy as np
@@ -25,6 +26,7 @@ from minikeras.layers import (
     TimeDistributed,
 )
 from minikeras.models import Sequential
+from minikeras.training.arguments import METHOD_ARGUMENTS
 from minikeras.utils import to_categorical
 
 X = np.linspace(0, 1, 48).reshape(12, 4)
@@ -34,6 +36,7 @@ BINARY = np.arange(12) % 2
 NAMES = np.array(["cat", "dog", "owl"])[LABELS]
 IMAGES = np.linspace(0, 1, 12 * 64).reshape(12, 8, 8, 1)
 SEQUENCES = np.linspace(0, 1, 120).reshape(12, 5, 2)
+WITH_NAN = np.where(np.arange(48).reshape(12, 4) == 14, np.nan, X)
 
 
 def compiled(layers, loss="categorical_crossentropy", optimizer="adam", **kwargs):
@@ -73,6 +76,11 @@ class NoLen(keras.utils.Sequence):
         return X, ONE_HOT
 
 
+class FractionOfBatches(NoLen):
+    def __len__(self):
+        return 12 / 5
+
+
 class Batches(NoLen):
     def __len__(self):
         return 2
@@ -81,6 +89,11 @@ class Batches(NoLen):
 class NoReturn(Batches):
     def __getitem__(self, index):
         X, ONE_HOT  # noqa: B018
+
+
+def sorted_by_class():
+    order = np.argsort(LABELS, kind="stable")
+    return X[order], ONE_HOT[order]
 
 
 def add_after_compile():
@@ -230,6 +243,24 @@ MISTAKES = [
         ValueError,
         ["(samples,)", "(samples, 3)", "Dense(1)"],
     ),
+    (
+        "binary_crossentropy with labels of many classes and a single unit",
+        lambda: fit(classifier("binary_crossentropy", 1, "sigmoid"), y=LABELS),
+        UserWarning,
+        ["from 0 to 1", "loss='sparse_categorical_crossentropy'", "activation='softmax'"],
+    ),
+    (
+        "a softmax over a single unit",
+        lambda: classifier("binary_crossentropy", 1),
+        UserWarning,
+        ["softmax over one unit", "always gives 1", "Dense(1, activation='sigmoid')"],
+    ),
+    (
+        "binary_crossentropy for classes that exclude each other",
+        lambda: classifier("binary_crossentropy", metrics=["accuracy"]),
+        UserWarning,
+        ["binary_accuracy", "loss='categorical_crossentropy'"],
+    ),
     # The shape of the data
     (
         "x and y of different lengths",
@@ -326,6 +357,18 @@ MISTAKES = [
         lambda: Dense(3, input_dim=(784,)),
         ValueError,
         ["input_dim must be an int", "(784,)"],
+    ),
+    (
+        "input_shape of fractions",
+        lambda: Dense(3, input_shape=(784 / 4,)),
+        TypeError,
+        ["tuple of ints", "196.0", "//"],
+    ),
+    (
+        "the data themselves as input_shape",
+        lambda: Dense(3, input_shape=X),
+        TypeError,
+        ["array of shape (12, 4)", "without the samples: (4,)"],
     ),
     (
         "no input_shape, and then summary",
@@ -491,6 +534,18 @@ MISTAKES = [
         ValueError,
         ["did you mean class_weight={0: 1.0"],
     ),
+    (
+        "inputs and targets in one tuple",
+        lambda: fit(classifier(), (X, ONE_HOT), None),
+        ValueError,
+        ["tuple of 2 arrays", "fit(x, y)"],
+    ),
+    (
+        "NaN in the data",
+        lambda: fit(classifier(), WITH_NAN),
+        UserWarning,
+        ["loss of epoch 1 is NaN", "x of shape (12, 4) holds nan at index (3, 2)", "Terminate"],
+    ),
     # Weights of samples and classes
     (
         "class_weight as a list",
@@ -581,6 +636,12 @@ MISTAKES = [
         lambda: fit(classifier(), X[:1], ONE_HOT[:1], validation_split=0.2),
         ValueError,
         ["of 1 samples leaves 0 for training", "validation_data=(x, y)"],
+    ),
+    (
+        "validation_split of data sorted by class",
+        lambda: fit(classifier(), *sorted_by_class(), validation_split=0.34),
+        UserWarning,
+        ["class 2", "np.random.permutation(len(x))"],
     ),
     (
         "batch_size as a fraction",
@@ -746,6 +807,18 @@ MISTAKES = [
         ValueError,
         ["of NoReturn must be a tuple (inputs, targets)", "got NoneType"],
     ),
+    (
+        "a generator function that is not called, in fit",
+        lambda: fit(classifier(), generator, None, steps_per_epoch=2),
+        ValueError,
+        ["x is the function generator", "generator()"],
+    ),
+    (
+        "a Sequence with a fraction of batches",
+        lambda: fit_generator(FractionOfBatches()),
+        TypeError,
+        ["FractionOfBatches.__len__", "-(-samples // batch_size)"],
+    ),
     # compile
     (
         "fit before compile",
@@ -824,6 +897,18 @@ MISTAKES = [
         frozen_after_compile,
         UserWarning,
         ["trainable", "compiled again"],
+    ),
+    (
+        "metric in place of metrics",
+        lambda: regression(metric=["mae"]),
+        TypeError,
+        ["unknown arguments: metric", "Did you mean 'metrics'?"],
+    ),
+    (
+        "the learning rate as an argument of compile",
+        lambda: regression(lr=0.1),
+        TypeError,
+        ["Adam(lr=...)"],
     ),
     # Layers
     (
@@ -910,6 +995,30 @@ MISTAKES = [
         ValueError,
         ["Did you mean 'hidden'?"],
     ),
+    (
+        "the first argument by its name of Keras 1",
+        lambda: Dense(output_dim=10, input_dim=4),
+        TypeError,
+        ["output_dim", "'units'"],
+    ),
+    (
+        "nb_filter of Keras 1",
+        lambda: Conv2D(nb_filter=32, nb_row=3, nb_col=3),
+        TypeError,
+        ["nb_filter", "'filters'"],
+    ),
+    (
+        "p of Dropout in Keras 1",
+        lambda: Dropout(p=0.5),
+        TypeError,
+        ["'p'", "'rate'"],
+    ),
+    (
+        "predict_proba of a regression",
+        lambda: regression().predict_proba(np.vstack([100 * X, -100 * X])),
+        UserWarning,
+        ["no probabilities", "sigmoid or softmax"],
+    ),
     # The functional API, and what else there is in Keras
     (
         "a layer called on Input",
@@ -934,6 +1043,30 @@ MISTAKES = [
         lambda: imported("from minikeras.applications import VGG16"),
         ImportError,
         ["minikeras.applications"],
+    ),
+    (
+        "Model",
+        lambda: imported("from minikeras.models import Model"),
+        ImportError,
+        ["Sequential models only", "model.add(Dense(10))"],
+    ),
+    (
+        "plot_model",
+        lambda: imported("from minikeras.utils import plot_model"),
+        ImportError,
+        ["no plot_model", "model.summary()"],
+    ),
+    (
+        "multi_gpu_model",
+        lambda: imported("from minikeras.utils import multi_gpu_model"),
+        ImportError,
+        ["no multi_gpu_model", "cores"],
+    ),
+    (
+        "the path of a file to model_from_json",
+        lambda: keras.models.model_from_json("model.json"),
+        ValueError,
+        ["'model.json'", "open(path).read()"],
     ),
     # Files
     (
@@ -1024,6 +1157,16 @@ def test_what_is_no_mistake_works_without_a_word(code, capsys):
         warnings.simplefilter("error")
         code()
     assert "".join(capsys.readouterr()) == ""
+
+
+def test_all_arguments_are_known_to_those_who_misspell_one():
+    methods = (
+        *(Sequential.compile, Sequential.fit, Sequential.evaluate, Sequential.predict),
+        *(Sequential.fit_generator, Sequential.evaluate_generator, Sequential.predict_generator),
+        *(Sequential.train_on_batch, Sequential.test_on_batch),
+    )
+    known = {name for method in methods for name in inspect.signature(method).parameters}
+    assert {*METHOD_ARGUMENTS, "self", "kwargs"} == known | {"validation_freq"}
 
 
 def test_each_mistake_has_a_name_of_its_own():

@@ -46,7 +46,7 @@ from minikeras.backend.variables import Variable
 from minikeras.engine import taped
 from minikeras.engine.connected import Connected
 from minikeras.engine.input_spec import InputSpec, Shape
-from minikeras.engine.keywords import check_keywords, stated_input_shape
+from minikeras.engine.keywords import check_keywords, check_old_names, stated_input_shape
 from minikeras.engine.outputs import as_list, as_shape, keeps
 from minikeras.engine.penalties import HasPenalties
 from minikeras.engine.weights import HasWeights, layers_in
@@ -140,6 +140,11 @@ class Layer(HasWeights, HasPenalties, Connected):
             cls.sets_mask = False  # `call` can't
         homes = {_home(cls, name) for name in ("forward", "backward", "backward_logits")}
         cls._fuses = len(homes) == 1 and not cls._taped
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        """Refuse names of Keras 1 before Python misses the argument of the new name."""
+        check_old_names(cls, kwargs)
+        return super().__new__(cls)
 
     def __init__(self, **kwargs: Any) -> None:
         check_keywords(type(self), kwargs)
@@ -363,7 +368,8 @@ class Layer(HasWeights, HasPenalties, Connected):
         if isinstance(inputs, Layer):
             raise TypeError(
                 f"{self._described()} was called on {inputs!r}. A layer is called on an array or a "
-                "tensor, and layers are put together in a Sequential."
+                "tensor; layers are put together in a Sequential, and in no other way: write "
+                "model = Sequential(); model.add(Dense(10, input_shape=(4,))); model.add(...)."
             )
         if options and not self._taped:
             raise TypeError(f"{self._described()} takes no argument {', '.join(options)}.")

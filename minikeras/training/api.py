@@ -438,8 +438,20 @@ class Trainer(GeneratorMethods, Compiled):
         return self._predict_once(x)
 
     def predict_proba(self, x: Any, batch_size: int | None = None, verbose: int = 0) -> np.ndarray:
-        """Return what `predict` returns, where that is a probability for each class."""
-        return self.predict(x, batch_size=batch_size, verbose=verbose)
+        """Return what `predict` returns, where that is a probability for each class.
+
+        Warns
+        -----
+        UserWarning
+            If there are values below 0 or above 1.
+        """
+        y = self.predict(x, batch_size=batch_size, verbose=verbose)
+        if y.size and (y.min() < 0 or y.max() > 1):
+            warn(
+                "predict_proba returns no probabilities, but values below 0 or above 1: end the "
+                "model in a sigmoid or softmax, or use predict."
+            )
+        return y
 
     def predict_classes(
         self, x: Any, batch_size: int | None = None, verbose: int = 0

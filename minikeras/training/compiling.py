@@ -11,9 +11,10 @@ from minikeras import losses, optimizers
 from minikeras.backend.operators import TensorLike
 from minikeras.engine import Layer
 from minikeras.optimizer_base import OptimizerState
-from minikeras.training.arguments import loss_factor, single
+from minikeras.training.arguments import loss_factor, single, unknown_arguments
 from minikeras.training.measuring import resolve_metrics
 from minikeras.training.step import Step
+from minikeras.training.targets import check_activation
 from minikeras.utils.warning import warn
 
 
@@ -107,7 +108,7 @@ class Compiled(Layer):
         """
         if kwargs:
             raise TypeError(
-                f"compile got unknown arguments: {sorted(kwargs)}. (Arguments for a TensorFlow "
+                f"{unknown_arguments('compile', sorted(kwargs))} (Arguments for a TensorFlow "
                 "session have no meaning here.)"
             )
         sample_weight_mode = single(sample_weight_mode, "sample_weight_mode", self._output_name())
@@ -163,6 +164,8 @@ class Compiled(Layer):
                 )
             assert self._loss_function is not None
             name = self._output_name()
+            activation, units = self.output_activation, self.output_shape[-1]
+            check_activation(self._loss_function, activation, units, self.metrics)
             self._step = Step(
                 self,
                 self.optimizer,

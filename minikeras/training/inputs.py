@@ -8,7 +8,7 @@ import numpy as np
 
 from minikeras import losses
 from minikeras.training.arguments import read_only, single
-from minikeras.training.data import as_array, check_lengths
+from minikeras.training.data import as_array, check_lengths, missing_data
 from minikeras.training.disk import loaded
 from minikeras.training.targets import check_labels, check_targets
 from minikeras.training.weighting import standardize_weights
@@ -57,8 +57,7 @@ def standardize(
     if y is None and x is not None:
         y = model._targets_given
     if x is None or y is None:
-        missing = "x" if x is None else "y"
-        raise ValueError(f"{name}{missing} is None: pass an array of shape (samples, ...).")
+        raise ValueError(missing_data(x, y, name))
     key = model.input_names[0] if model.layers else None
     x = as_array(x, f"{name}x", key)
     y = as_array(y, f"{name}y", output)

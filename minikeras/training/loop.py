@@ -17,6 +17,7 @@ from minikeras.callbacks.calling import CallbackList
 from minikeras.callbacks.history import names_of_results
 from minikeras.engine import Context, Workspace
 from minikeras.ops.blas import one_thread, restore
+from minikeras.training.data import warn_of_nan
 from minikeras.training.step import Step
 from minikeras.utils.progress import Bar, say
 
@@ -58,7 +59,7 @@ def fit_loop(
     ]
     params = _params(step, source, epochs, verbose, validation)
     model.history = history
-    model.stop_training = False
+    model.stop_training = warned = False
     try:
         hooks = CallbackList(chain, model, params)
         for callback in chain:
@@ -77,6 +78,7 @@ def fit_loop(
             hooks("on_epoch_end", epoch, logs)
             if model.stop_training:
                 break
+            warned = warned or warn_of_nan(epoch, history.history, source.arrays)
         hooks("on_train_end", {})
     finally:
         # Reached by Ctrl-C too: the history keeps the epochs that were completed.

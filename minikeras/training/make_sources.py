@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from minikeras.training.arguments import Feeding, split, unpack_validation
-from minikeras.training.data import Batch, is_generator, is_sequence
+from minikeras.training.data import Batch, batch_count, is_generator, is_sequence
 from minikeras.training.inputs import (
     converted,
     standardize,
@@ -18,6 +18,7 @@ from minikeras.training.inputs import (
 )
 from minikeras.training.sources import ArraySource, GeneratorSource, SequenceSource
 from minikeras.training.stateful import check_batch, check_epochs
+from minikeras.training.targets import check_held_out, check_range
 from minikeras.utils.warning import warn
 
 Source = ArraySource | GeneratorSource | SequenceSource
@@ -52,6 +53,7 @@ def array_sources(
     feeding: Feeding,
 ) -> tuple[ArraySource, Source | None]:
     """Return the sources of `fit` on arrays: of training, and of validation or None."""
+    check_range(model._loss_function, arrays[1])
     held_out = None
     samples = {"x": len(arrays[0])}
     if validation_data is not None and not is_generator(validation_data):
@@ -59,6 +61,7 @@ def array_sources(
         samples["validation x"] = len(held_out[0])
     elif validation_data is None and validation_split:
         arrays, held_out = split(arrays, validation_split)
+        check_held_out(model._loss_function, arrays[1], held_out[1])
         held = f"what validation_split={validation_split} "
         samples = {f"{held}leaves": len(arrays[0]), f"{held}holds out": len(held_out[0])}
     if steps:
@@ -106,9 +109,7 @@ def batch_source(
     """
     prepare = functools.partial(_only_x if only_x else _prepare, model, class_weight)
     if is_sequence(data):
-        batches = len(data)
-        if not batches:
-            raise ValueError(f"{type(data).__name__} has no batches: its len() is 0.")
+        batches = batch_count(data)
         return SequenceSource(data, prepare, steps or batches, shuffle, feeding, restarts)
     if steps is None:
         raise ValueError(

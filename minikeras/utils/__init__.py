@@ -42,6 +42,7 @@ __all__ = [
     "to_categorical",
 ]
 
+
 def set_random_seed(seed: int) -> None:
     """Make everything random repeat: ``np.random.seed(seed)`` and Python's ``random.seed``.
 
@@ -58,6 +59,12 @@ def set_random_seed(seed: int) -> None:
     np.random.seed(seed)
 
 
+_INSTEAD = {
+    "multi_gpu_model": "it computes on the processor, with all its cores",
+    "plot_model": "model.summary() shows the layers, their shapes and weights",
+}
+
+
 def __getattr__(name: str) -> object:
     """Import what few scripts need when it is first asked for."""
     import importlib
@@ -66,6 +73,9 @@ def __getattr__(name: str) -> object:
         module = importlib.import_module("minikeras.utils.io_utils")
     elif name in ("layer_utils", "print_summary"):
         module = importlib.import_module("minikeras.utils.layer_utils")
+    elif name in _INSTEAD:
+        # Not AttributeError, whose text `from minikeras.utils import ...` does not show.
+        raise ImportError(f"minikeras has no {name}: {_INSTEAD[name]}.")
     else:
         raise AttributeError(f"module 'minikeras.utils' has no attribute {name!r}")
     return module if name.endswith("_utils") else getattr(module, name)
