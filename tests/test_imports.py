@@ -165,8 +165,8 @@ PATHS = {
     "to_categorical set_random_seed Sequence HDF5Matrix GeneratorEnqueuer OrderedEnqueuer Progbar",
     "minikeras.utils.data_utils": "get_file GeneratorEnqueuer OrderedEnqueuer Sequence",
     "minikeras.utils.io_utils": "HDF5Matrix",
-    "minikeras.utils.generic_utils": "Progbar CustomObjectScope custom_object_scope get_custom_objects "
-    "deserialize_keras_object serialize_keras_object",
+    "minikeras.utils.generic_utils": "Progbar CustomObjectScope custom_object_scope "
+    "get_custom_objects deserialize_keras_object serialize_keras_object",
     "minikeras.utils.layer_utils": "print_summary",
     "minikeras.utils.np_utils": "normalize to_categorical",
 }

@@ -227,11 +227,11 @@ class Trainer(GeneratorMethods, Compiled):
         check_verbose(verbose, (0, 1, 2))
         steps = check_steps(steps_per_epoch, "steps_per_epoch")
         validation_steps = check_steps(validation_steps, "validation_steps")
+        runs = max(0, epochs - initial_epoch)
         source: Source
         if is_generator(x):
             given = {"y": y, "sample_weight": sample_weight, "batch_size": batch_size}
             _refuse_beside_batches(x, given, validation_split=validation_split or None)
-            runs = max(0, epochs - initial_epoch)
             source = batch_source(
                 self, x, steps, "steps_per_epoch", feeding, runs, bool(shuffle), class_weight
             )
@@ -250,6 +250,7 @@ class Trainer(GeneratorMethods, Compiled):
                 steps,
                 validation_steps,
                 feeding,
+                runs,
             )
         step = self._ready()
         self._warn_if_trainable_changed(step)

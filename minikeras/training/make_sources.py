@@ -51,6 +51,7 @@ def array_sources(
     steps: int | None,
     validation_steps: int | None,
     feeding: Feeding,
+    epochs: int,
 ) -> tuple[ArraySource, Source | None]:
     """Return the sources of `fit` on arrays: of training, and of validation or None."""
     check_range(model._loss_function, arrays[1])
@@ -62,8 +63,8 @@ def array_sources(
     elif validation_data is None and validation_split:
         arrays, held_out = split(arrays, validation_split)
         check_held_out(model._loss_function, arrays[1], held_out[1])
-        held = f"what validation_split={validation_split} "
-        samples = {f"{held}leaves": len(arrays[0]), f"{held}holds out": len(held_out[0])}
+        split_up = f"what validation_split={validation_split} "
+        samples = {f"{split_up}leaves": len(arrays[0]), f"{split_up}holds out": len(held_out[0])}
     if steps:
         check_batch(model, len(arrays[0]))
     else:
@@ -73,7 +74,8 @@ def array_sources(
         repeats = (validation_steps or 1) if steps else None
         return source, array_source(model, held_out, batch_size, repeats=repeats)
     if validation_data is not None:
-        return source, validation_batches(model, validation_data, validation_steps, feeding)
+        held = validation_batches(model, validation_data, validation_steps, feeding, epochs)
+        return source, held
     return source, None
 
 
@@ -120,7 +122,7 @@ def batch_source(
 
 
 def validation_batches(
-    model: Any, data: Any, steps: int | None, feeding: Feeding, epochs: int = 1
+    model: Any, data: Any, steps: int | None, feeding: Feeding, epochs: int
 ) -> GeneratorSource | SequenceSource:
     """Return the source of validation data that a generator or `Sequence` makes."""
     return batch_source(
@@ -135,8 +137,10 @@ def validation_beside(
 
     Arrays are cut into batches of the size that the training has.
     """
-    if data is None or is_generator(data):
-        return data and validation_batches(model, data, steps, feeding, epochs)
+    if data is None:
+        return None
+    if is_generator(data):
+        return validation_batches(model, data, steps, feeding, epochs)
     if steps is not None:
         warn("validation_steps has no effect on arrays: all of validation_data are used.")
     arrays = standardize(model, *unpack_validation(data), name="validation ")

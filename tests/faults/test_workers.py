@@ -1,6 +1,7 @@
 """Worker processes that die or hang: an error within seconds, and nothing is left behind."""
 
 import ctypes
+import faulthandler
 import os
 import signal
 import subprocess
@@ -26,6 +27,7 @@ from tests.faults.watching import (
     wait_for,
 )
 
+resource = pytest.importorskip("resource")
 pytestmark = [needs_proc, needs_fork]
 
 X = np.linspace(-1, 1, 24, dtype="float32").reshape(8, 3)
@@ -40,10 +42,16 @@ def small():
     return model
 
 
+def crash():
+    faulthandler.disable()  # nobody wants to read about this one
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    ctypes.string_at(0)
+
+
 DEATHS = {
     "killed": (lambda: os.kill(os.getpid(), signal.SIGKILL), "killed by signal SIGKILL"),
     "left": (lambda: os._exit(3), "exit code 3"),
-    "crashed": (lambda: ctypes.string_at(0), "killed by signal SIGSEGV"),
+    "crashed": (crash, "killed by signal SIGSEGV"),
 }
 
 

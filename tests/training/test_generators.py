@@ -225,6 +225,10 @@ def test_wrong_calls():
         model.fit_generator(forever, steps_per_epoch=1)
     with pytest.raises(ValueError, match="has no batches"):
         model.fit_generator(Batches(X[:0], Y[:0]))
+    for data in ((X, Y), Batches(X, Y)):
+        with pytest.raises(ValueError, match="has no batches"):
+            fit = linear().fit
+            fit(*data if isinstance(data, tuple) else [data], validation_data=Batches(X[:0], Y[:0]))
     with pytest.raises(ValueError, match="y can't be given together with a Batches as x"):
         model.fit(Batches(X, Y), Y)
     with pytest.raises(ValueError, match="validation_split can't be given together"):

@@ -1,0 +1,141 @@
+"""Ctrl-C at random times: the model stays usable, and nothing is left behind.
+
+The signals are real ones, from another thread. When they come is drawn with a seed, in units of
+what the call takes on this machine.
+"""
+
+import pytest
+
+from tests.faults.watching import needs_proc, run
+
+SCRIPT = """
+import os, random, signal, sys, threading, time
+import numpy as np
+import minikeras as keras
+from minikeras.layers import Dense, Dropout
+from minikeras.ops import blas
+from tests.faults.watching import belongings
+
+os.chdir(sys.argv[2])
+KIND, COUNT = sys.argv[1], int(sys.argv[3])
+wide = KIND == "large arrays"
+WIDTH, SAMPLES = (384, 512) if wide else (16, 64)
+X = np.linspace(-1, 1, SAMPLES * 8, dtype="float32").reshape(SAMPLES, 8)
+Y = X[:, :1]
+EPOCHS = 3
+
+class Batches(keras.utils.Sequence):
+    def __len__(self):
+        return 20
+
+    def __getitem__(self, index):
+        time.sleep(0.0002)
+        return X[:8], Y[:8]
+
+def endless():
+    while True:
+        yield X[:8], Y[:8]
+
+class Count(keras.callbacks.Callback):
+    begun = ended = 0
+
+    def on_train_begin(self, logs=None):
+        self.begun = self.ended = 0
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.begun += 1
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.ended += 1
+
+def new_model():
+    np.random.seed(0)
+    model = keras.Sequential([Dense(WIDTH, activation="relu", input_dim=8), Dropout(0.2),
+                              Dense(WIDTH), Dense(1)])
+    model.compile("adam", "mse", metrics=["mae"])
+    return model
+
+count = Count()
+OPTIONS = {"epochs": EPOCHS, "verbose": 0, "callbacks": [count]}
+CALLS = {
+    "arrays": lambda: model.fit(X, Y, batch_size=4, validation_split=0.25, **OPTIONS),
+    "large arrays": lambda: model.fit(X, Y, batch_size=256, **OPTIONS),
+    "generator": lambda: model.fit(endless(), steps_per_epoch=30, **OPTIONS),
+    "generator here": lambda: model.fit(endless(), steps_per_epoch=30, workers=0, **OPTIONS),
+    "threads": lambda: model.fit(Batches(), workers=3, validation_data=Batches(), **OPTIONS),
+    "processes": lambda: model.fit(Batches(), workers=3, use_multiprocessing=True, **OPTIONS),
+    "save": lambda: model.save("model.h5"),
+    "evaluate": lambda: [model.evaluate(X, Y, batch_size=4, verbose=0) for _ in range(3)],
+    "predict": lambda: [model.predict(X) for _ in range(50)],
+}
+call = CALLS[KIND]
+
+def blas_threads():
+    return None if blas._threads._functions is None else blas._threads._functions[0]()
+
+def interrupted(delay):
+    # Tell whether Ctrl-C came while the call was at work.
+    working = True
+    timer = threading.Timer(delay, os.kill, (os.getpid(), signal.SIGINT))
+    try:
+        timer.start()
+        call()
+        working = False
+        while True:
+            time.sleep(1)
+    except KeyboardInterrupt:
+        timer.join()
+        return working
+
+model = new_model()
+call()
+start = time.perf_counter()
+call()
+pace = time.perf_counter() - start
+model.predict(X)
+outside, before, dice, hits = blas_threads(), belongings(), random.Random(1), 0
+for number in range(COUNT):
+    hit = interrupted(dice.uniform(0, pace))
+    hits += hit
+    # A warm thread pool, a tired machine: keep up with how long it takes.
+    pace *= 1.1 if hit else 0.8
+    if KIND not in ("save", "evaluate", "predict"):
+        history = model.history
+        done = len(history.epoch)
+        assert history.epoch == list(range(done)), history.epoch
+        assert all(len(values) == done for values in history.history.values()), history.history
+        # Between the last callback and the history, one may be on its way.
+        assert done <= count.begun and count.ended - 1 <= done <= count.ended
+    if KIND == "save" and os.path.exists("model.h5"):
+        keras.models.load_model("model.h5")
+        assert os.listdir(".") == ["model.h5"], os.listdir(".")
+    assert np.isfinite(model.predict(X)).all()
+    assert blas_threads() == outside, (blas_threads(), outside)
+    left = belongings()
+    assert left == before, (left, before)
+    if number % 5 == 0:
+        assert len(model.fit(X, Y, verbose=0).epoch) == 1
+call()
+print(hits)
+"""
+
+
+@needs_proc
+@pytest.mark.parametrize(
+    ("kind", "count"),
+    [
+        ("arrays", 15),
+        ("large arrays", 15),
+        ("generator", 15),
+        ("generator here", 8),
+        ("threads", 15),
+        ("processes", 12),
+        ("save", 15),
+        ("evaluate", 8),
+        ("predict", 8),
+    ],
+)
+def test_ctrl_c(kind, count, tmp_path):
+    hits = int(run(SCRIPT, kind, tmp_path, count))
+
+    assert hits >= count // 4  # the rest came when it was over
