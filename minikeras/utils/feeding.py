@@ -19,6 +19,8 @@ from minikeras.utils.feeding_items import (
     FromSequence,
     FromSequenceSeeded,
     annotate,
+    random_states,
+    set_random_states,
 )
 from minikeras.utils.warning import warn
 
@@ -83,8 +85,9 @@ def fetched(
     can't be made side by side in threads, nor beside a training that may draw from them, too:
     if the first item draws, all are made in the calling thread. Processes have no such limit,
     nor has a Sequence with random numbers of its own, ``np.random.default_rng((seed, index))``.
-    That is also the way for a Sequence that draws for some of its batches only: if the first
-    item does not draw, a later one is not seeded unless one before it was seen to draw.
+    A Sequence that draws for some of its batches only is found out at the first of them: what was
+    made beside it is thrown away and made again. (What a callback draws in the hooks of batches
+    until then is drawn again, too.)
 
     A thread can't be ended from outside: leaving waits for the items in the making. Processes
     are killed.
@@ -125,14 +128,22 @@ def _from_processes(
 def _from_threads(
     source: FromSequence, order: Sequence[int], workers: int, ahead: int
 ) -> Generator[Any, None, None]:
-    """Yield items of a Sequence, made side by side as long as nobody draws random numbers."""
+    """Yield items of a Sequence, made side by side as long as nobody draws random numbers.
+
+    If one draws that was made beside others, it is thrown away with all that come after it. They
+    are made again, alone, and what was drawn in vain is given back.
+    """
     position = 0
+    states = random_states()
     while position < len(order):
+        drew_before = source.draws
         try:
             item = source.make_alone(position, order[position])
         except BaseException as error:
             annotate(error, source.label(position, order[position]))
             raise
+        if source.draws and not drew_before:
+            set_random_states(states)
         position += 1
         yield item
         del item
@@ -143,7 +154,7 @@ def _from_threads(
 def _side_by_side(
     source: FromSequence, order: Sequence[int], start: int, workers: int, ahead: int
 ) -> Generator[Any, None, int]:
-    """Yield items until there are no more or a draw is suspected; return how far it went."""
+    """Yield items until there are no more, or one is suspected of a draw; return its position."""
     lines = _started_threads(source, min(workers, len(order) - start))
     try:
         if lines:
@@ -156,16 +167,19 @@ def _side_by_side(
         except BaseException as error:
             annotate(error, source.label(position, order[position]))
             raise
-        yield item
         if source.suspect:
-            return position + 1
+            return position
+        yield item
     return len(order)
 
 
 def _in_order(
     lines: Sequence[Line], order: Sequence[int], start: int, ahead: int, stop: Callable[[], bool]
 ) -> Generator[Any, None, int]:
-    """Yield items from lines; when `stop` says so, ask for no more, and return how far it went."""
+    """Yield items from lines, in their order; return the first position that was not yielded.
+
+    When `stop` says so, no more are asked for, and none is yielded any more.
+    """
     asked = start
 
     def ask(limit: int) -> None:
@@ -178,6 +192,8 @@ def _in_order(
     ask(position + ahead)
     while position < asked:
         outcome = lines[position % len(lines)].receive()
+        if stop():
+            return position
         position += 1
         ask(position + ahead)  # before the yield: workers are busy while the consumer is
         yield outcome.result()

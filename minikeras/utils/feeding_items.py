@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -115,22 +114,24 @@ class FromSequence(Source):
             ) from stop
 
     def make(self, position: int, index: Any) -> Any:
-        """Return an item, and watch whether somebody draws from np.random meanwhile."""
+        """Return an item, and watch whether somebody draws random numbers meanwhile."""
         before = peek()
-        item = self.get(index)
-        if peek() != before:
-            self.suspect = True
-        return item
+        try:
+            return self.get(index)
+        finally:
+            if peek() != before:
+                self.suspect = True
 
     def make_alone(self, position: int, index: Any) -> Any:
         """Return an item, made with random numbers of its own, and find out whether it draws."""
-        import random
-
-        with kept_random_states():
+        states = random_states()
+        try:
             seed_both(self.seed, position)
-            before = peek(), random.getstate()
+            before = peek()
             item = self.get(index)
-            self.draws = self.draws or (peek(), random.getstate()) != before
+            self.draws = self.draws or peek() != before
+        finally:
+            set_random_states(states)
         self.suspect = False
         return item
 
@@ -147,17 +148,19 @@ class FromSequenceSeeded(FromSequence):
 # Random states.
 
 
-@contextlib.contextmanager
-def kept_random_states() -> Iterator[None]:
-    """Put the states of np.random and of random back at the end."""
+def random_states() -> tuple[Any, Any]:
+    """Return the states of np.random and of Python's random."""
     import random
 
-    numpy_state, python_state = np.random.get_state(legacy=False), random.getstate()
-    try:
-        yield
-    finally:
-        np.random.set_state(numpy_state)
-        random.setstate(python_state)
+    return np.random.get_state(legacy=False), random.getstate()
+
+
+def set_random_states(states: tuple[Any, Any]) -> None:
+    """Set the states of np.random and of Python's random to what `random_states` returned."""
+    import random
+
+    np.random.set_state(states[0])
+    random.setstate(states[1])
 
 
 def seed_both(seed: int, position: int) -> None:
@@ -173,6 +176,13 @@ def seed_both(seed: int, position: int) -> None:
 
 
 def peek() -> Any:
+    """Return something that changes when numbers are drawn from np.random or Python's random."""
+    import random
+
+    return _peek_numpy(), random.getstate()
+
+
+def _peek_numpy() -> Any:
     """Return something that changes when numbers are drawn from np.random.
 
     Reading the whole state costs 35 microseconds. So two numbers are read from where it lies:

@@ -108,9 +108,14 @@ class ProcessLine:
         from multiprocessing.connection import wait
 
         ends: dict[Any, ProcessLine] = {line.process.sentinel: line for line in self.pool}
-        for ready in wait([self.connection, *ends]):
-            if ready in ends:
-                raise ends[ready].obituary()
+        ready: list[Any] = []
+        while self.connection not in ready:
+            # A process that the worker has forked itself keeps the worker's end open after its
+            # death: so we also look by ourselves, now and then.
+            ready = wait([self.connection, *ends], LOOK)
+            for end, line in ends.items():
+                if end in ready or (not ready and line.process.exitcode is not None):
+                    raise line.obituary()
         try:
             message = self.connection.recv_bytes()
         except (EOFError, OSError):

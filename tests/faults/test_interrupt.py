@@ -1,6 +1,6 @@
 """Ctrl-C at random times: the model stays usable, and nothing is left behind.
 
-The signals are real ones, from another thread. When they come is drawn with a seed, in units of
+The signals are real ones, from another process. When they come is drawn with a seed, in units of
 what the call takes on this machine.
 """
 
@@ -9,12 +9,23 @@ import pytest
 from tests.faults.watching import needs_proc, run
 
 SCRIPT = """
-import os, random, signal, sys, threading, time
+import os, random, signal, sys, time
 import numpy as np
 import minikeras as keras
 from minikeras.layers import Dense, Dropout
 from minikeras.ops import blas
 from tests.faults.watching import belongings
+
+# Somebody else sends the signals: a thread that is just being started can't stand one itself.
+orders, pacer = os.pipe(), os.fork()
+if pacer == 0:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.close(orders[1])
+    while order := os.read(orders[0], 100):
+        time.sleep(float(order))
+        os.kill(os.getppid(), signal.SIGINT)
+    os._exit(0)
+os.close(orders[0])
 
 os.chdir(sys.argv[2])
 KIND, COUNT = sys.argv[1], int(sys.argv[3])
@@ -76,15 +87,13 @@ def blas_threads():
 def interrupted(delay):
     # Tell whether Ctrl-C came while the call was at work.
     working = True
-    timer = threading.Timer(delay, os.kill, (os.getpid(), signal.SIGINT))
     try:
-        timer.start()
+        os.write(orders[1], b"%f" % delay)
         call()
         working = False
         while True:
             time.sleep(1)
     except KeyboardInterrupt:
-        timer.join()
         return working
 
 model = new_model()
@@ -94,11 +103,10 @@ call()
 pace = time.perf_counter() - start
 model.predict(X)
 outside, before, dice, hits = blas_threads(), belongings(), random.Random(1), 0
-for number in range(COUNT):
+while hits < COUNT:
     hit = interrupted(dice.uniform(0, pace))
     hits += hit
-    # A warm thread pool, a tired machine: keep up with how long it takes.
-    pace *= 1.1 if hit else 0.8
+    pace *= 1.2 if hit else 0.8  # keep up with what the machine can do meanwhile
     if KIND not in ("save", "evaluate", "predict"):
         history = model.history
         done = len(history.epoch)
@@ -113,10 +121,10 @@ for number in range(COUNT):
     assert blas_threads() == outside, (blas_threads(), outside)
     left = belongings()
     assert left == before, (left, before)
-    if number % 5 == 0:
+    if hits % 5 == 1:
         assert len(model.fit(X, Y, verbose=0).epoch) == 1
 call()
-print(hits)
+print("done")
 """
 
 
@@ -136,6 +144,5 @@ print(hits)
     ],
 )
 def test_ctrl_c(kind, count, tmp_path):
-    hits = int(run(SCRIPT, kind, tmp_path, count))
-
-    assert hits >= count // 4  # the rest came when it was over
+    # At the end a call goes through.
+    assert run(SCRIPT, kind, tmp_path, count) == "done\n"

@@ -363,16 +363,19 @@ def test_one_kind_of_draw_is_enough_to_be_seen(way, draw):
     assert len(set(items(Draws(), range(5), way))) == 5
 
 
-@pytest.mark.parametrize("workers", [0, 1, 4])
-def test_one_that_begins_to_draw_late_is_seeded_from_then_on(workers):
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("draw", [np.random.rand, random.random])
+@pytest.mark.parametrize("drawing", [{4, 5, 6}, {9}, {1, 20}])
+def test_one_that_draws_late_and_seldom_is_found_out(drawing, draw, way):
     class Late:
         def __getitem__(self, index):
-            return np.random.rand() if index > 3 else 0
+            return draw() if index in drawing else 0
 
-    def late(workers, processes=False):
-        return list(fetched(Late(), range(30), workers, 4, processes, seed=3))
+    expected = list(fetched(Late(), range(30), 2, 4, True, seed=3))
+    before = states()
 
-    assert late(workers)[12:] == late(2, True)[12:]
+    assert list(items(Late(), range(30), way, seed=3)) == expected
+    assert states() == before
 
 
 @pytest.mark.parametrize("workers", [0, 3])
