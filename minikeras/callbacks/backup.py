@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from minikeras.callbacks.base import Callback
 from minikeras.callbacks.logs import Logs, plain
+from minikeras.utils.warning import warn
 
 
 class BackupAndRestore(Callback):
@@ -42,9 +43,11 @@ class BackupAndRestore(Callback):
 
     Notes
     -----
-    Other callbacks are not part of the backup: an `EarlyStopping` begins to wait anew. Put this
-    one behind those that add to the logs, so that the history gets what they add, and behind those
-    that draw random numbers at the end of an epoch.
+    Other callbacks go on where they stood, too, if the list is of the same kinds: `EarlyStopping`,
+    `ReduceLROnPlateau`, `ModelCheckpoint` and `CSVLogger`, and those of one's own that say by
+    `get_state` where they stand. Arrays and a `Sequence` go on; a generator begins anew, since its
+    position is known to nobody. `fit` calls this callback after all others, wherever it is in the
+    list.
 
     A file is written under another name and then moved into place: at any time, the backup is a
     whole file, of this epoch or of the last one.
@@ -67,6 +70,9 @@ class BackupAndRestore(Callback):
     2
     """
 
+    #: `fit` calls it after all others, `History` too: it keeps what they have made of the epoch.
+    runs_last = True
+
     def __init__(
         self,
         backup_dir: str | os.PathLike[str],
@@ -83,22 +89,27 @@ class BackupAndRestore(Callback):
         self.save_freq = save_freq
         self.delete_checkpoint = delete_checkpoint
         self.initial_epoch = 0
-        self._earlier: Mapping[str, Any] | None = None
+        self._others: list[Any] = []
 
     @property
     def path(self) -> str:
         """The file."""
         return os.path.join(self.backup_dir, "backup.h5")
 
+    def set_callbacks(self, callbacks: Iterable[Any]) -> None:
+        """Receive all callbacks of the training: where they stand is part of the backup."""
+        self._others = [callback for callback in callbacks if _has_state(callback)]
+
     def on_train_begin(self, logs: dict | None = None) -> None:
         """Restore what the backup holds, if there is one."""
         self.initial_epoch = 0
-        self._earlier = None
         os.makedirs(self.backup_dir, exist_ok=True)
         if os.path.exists(self.path):
             state = self._read()
-            self.initial_epoch = state["epoch"]
-            self._earlier = state["history"]
+            self.initial_epoch = self.params["epochs"] if state["stopped"] else state["epoch"]
+            self.model.history.epoch = state["history"]["epoch"]
+            self.model.history.history = Logs(state["history"]["history"])
+            self._give_back(state["callbacks"])
 
     def _read(self) -> Mapping[str, Any]:
         from minikeras.saving.backup import read_backup
@@ -106,7 +117,9 @@ class BackupAndRestore(Callback):
         try:
             state = read_backup(self.model, self.path)
             _set_random_state(state["random"])
-            _ = state["epoch"], state["history"]["epoch"], state["history"]["history"]
+            _ = state["epoch"], state["stopped"], state["history"]["epoch"]
+            _ = dict(state["history"]["history"])
+            _ = [(name, dict(kept)) for name, kept in state["callbacks"]]
         except Exception as error:
             raise ValueError(
                 f"BackupAndRestore: the backup {self.path} can't be used: {error} Delete it to "
@@ -114,43 +127,44 @@ class BackupAndRestore(Callback):
             ) from error
         return state
 
-    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        """Put the epochs of the backup into the history."""
-        self._give_back_history()
+    def _give_back(self, kept: list[Any]) -> None:
+        """Let the other callbacks go on where they stood."""
+        names = [type(callback).__name__ for callback in self._others]
+        if [name for name, _ in kept] != names:
+            warn(
+                f"BackupAndRestore: the backup was made with the callbacks "
+                f"{', '.join(name for name, _ in kept) or 'none'}, and now there are "
+                f"{', '.join(names) or 'none'}. They begin anew."
+            )
+            return
+        for callback, (_, state) in zip(self._others, kept, strict=True):
+            callback.set_state(state)
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Write the backup."""
         from minikeras.saving.backup import write_backup
 
+        history = self.model.history
         state = {
             "epoch": epoch + 1,
-            "history": _history_with(self.model.history, epoch, logs or {}),
+            "stopped": self.model.stop_training,
+            "history": {"epoch": history.epoch, "history": history.history},
             "random": _random_state(),
+            "callbacks": [
+                (type(callback).__name__, callback.get_state()) for callback in self._others
+            ],
         }
         write_backup(self.model, self.path, state)
 
     def on_train_end(self, logs: dict | None = None) -> None:
         """Delete the backup."""
-        self._give_back_history()  # if there was no epoch left to run
         if self.delete_checkpoint and os.path.exists(self.path):
             os.remove(self.path)
 
-    def _give_back_history(self) -> None:
-        if self._earlier is None:
-            return
-        target = self.model.history
-        target.epoch = [*self._earlier["epoch"], *target.epoch]
-        for name, values in self._earlier["history"].items():
-            target.history[name] = [*values, *target.history.get(name, [])]
-        self._earlier = None
 
-
-def _history_with(history: Any, epoch: int, logs: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the history as JSON knows it, with one more epoch: `History` hears of it later."""
-    results = Logs({name: list(values) for name, values in history.history.items()})
-    for name, value in logs.items():
-        results.setdefault(name, []).append(plain(value))
-    return {"epoch": [*history.epoch, epoch], "history": dict(results)}
+def _has_state(callback: Any) -> bool:
+    own = getattr(type(callback), "get_state", None)
+    return own not in (None, Callback.get_state) or bool(getattr(callback, "STATE", ()))
 
 
 def _random_state() -> dict[str, Any]:

@@ -66,6 +66,9 @@ class Callback:
     validation_data: Any = None
     model: Any = None
 
+    #: Names of attributes that tell where the callback stands: see `get_state`.
+    STATE: tuple[str, ...] = ()
+
     def __init__(self) -> None:
         self.validation_data = None
         self.model = None
@@ -78,6 +81,19 @@ class Callback:
     def set_model(self, model: Any) -> None:
         """Receive the model."""
         self.model = model
+
+    def get_state(self) -> dict[str, Any]:
+        """Return where the callback stands between two epochs, for `BackupAndRestore` to keep.
+
+        Numbers, text, arrays, and lists and dicts of these. By default the attributes that
+        `STATE` names.
+        """
+        return {name: getattr(self, name) for name in self.STATE}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Go on from what `get_state` returned; called after `on_train_begin`."""
+        for name, value in state.items():
+            setattr(self, name, value)
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         """Run before the first epoch."""

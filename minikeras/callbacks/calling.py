@@ -69,6 +69,8 @@ class CallbackList:
         self.callbacks = list(callbacks or ())
         for callback in self.callbacks:
             _check_callback(callback)
+            if hasattr(callback, "set_callbacks"):
+                callback.set_callbacks(self.callbacks)
         if params is not None:
             self.set_params(params)
         if model is not None:

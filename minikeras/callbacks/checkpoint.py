@@ -69,6 +69,8 @@ class ModelCheckpoint(Monitoring):
     '01-0.50.h5'
     """
 
+    STATE = ("best", "epochs_since_last_save", "_batches_since_last_save")
+
     def __init__(
         self,
         filepath: str | os.PathLike[str],

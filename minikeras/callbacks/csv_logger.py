@@ -70,6 +70,7 @@ class CSVLogger(Callback):
         self.append = append
         self.columns: list[str] | None = None
         self._told = False
+        self._starts_anew = False
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         """Start the file, or read the header under which to go on."""
@@ -77,11 +78,34 @@ class CSVLogger(Callback):
 
         self._told = False
         self.columns = None
+        self._starts_anew = not self.append
         # Opened now so that a file that can't be written is an error before the training.
-        with open(self.filename, "a" if self.append else "w", encoding="utf-8"):
-            pass
-        with open(self.filename, encoding="utf-8", newline="") as file:
-            self.columns = next(csv.reader(file, delimiter=self.sep), None)
+        with open(self.filename, "a+", encoding="utf-8", newline="") as file:
+            if self.append:
+                file.seek(0)
+                text = file.read()
+                if text and not text.endswith(("\n", "\r")):  # its last line was cut by a crash
+                    file.write("\n")
+                self.columns = next(csv.reader(text.splitlines()[:1], delimiter=self.sep), None)
+
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        """Empty the file, where no training goes on in it."""
+        if self._starts_anew:
+            self._starts_anew = False
+            with open(self.filename, "w", encoding="utf-8"):
+                self.columns = None
+
+    def get_state(self) -> dict[str, Any]:
+        """Return the columns, and how many bytes there are in the file."""
+        return {"columns": self.columns, "size": os.path.getsize(self.filename)}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Go on behind the lines that there were, and drop those after them."""
+        size = os.path.getsize(self.filename)
+        self._starts_anew = False
+        if size >= state["size"]:
+            os.truncate(self.filename, state["size"])
+            self.columns = state["columns"]
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Append a line."""

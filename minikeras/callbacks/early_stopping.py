@@ -70,6 +70,11 @@ class EarlyStopping(Monitoring):
     3
     """
 
+    STATE = (
+        *("wait", "stopped_epoch", "best", "best_epoch", "best_weights"),
+        *("_best_seen", "_has_stopped", "_has_best_weights", "_has_seen_a_value"),
+    )
+
     def __init__(
         self,
         monitor: str = "val_loss",

@@ -130,6 +130,8 @@ class ReduceLROnPlateau(Monitoring):
     [0.01, 0.01, 0.01, 0.005, 0.005, 0.0025]
     """
 
+    STATE = ("wait", "cooldown_counter", "best")
+
     def __init__(
         self,
         monitor: str = "val_loss",

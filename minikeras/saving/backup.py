@@ -24,6 +24,9 @@ from minikeras.saving.whole_model import write_model
 
 STATE = "minikeras_backup"
 STATES = "minikeras_kept_states"
+ARRAYS = "minikeras_backup_arrays"
+# What stands in the state for an array, together with its number.
+ARRAY = "minikeras array number"
 
 
 def write_backup(model: Any, path: str | os.PathLike, state: Mapping[str, Any]) -> None:
@@ -37,7 +40,7 @@ def write_backup(model: Any, path: str | os.PathLike, state: Mapping[str, Any]) 
         The file is what `save_model` writes, with `state` and the states that stateful layers
         keep besides, so `load_model` can read it, too.
     state : dict
-        What JSON can hold.
+        What JSON can hold, and arrays.
 
     Raises
     ------
@@ -62,7 +65,11 @@ def write_backup(model: Any, path: str | os.PathLike, state: Mapping[str, Any]) 
 
     def fill(file: Any) -> None:
         write_model(model, file, include_optimizer=True)
-        write_json(file, STATE, dict(state))
+        arrays: list[np.ndarray] = []
+        write_json(file, STATE, _without_arrays(dict(state), arrays))
+        group = file.create_group(ARRAYS)
+        for number, array in enumerate(arrays):
+            group.create_dataset(str(number), data=array)
         group = file.create_group(STATES)
         for number, layer in enumerate(_stateful(model)):
             kept = group.create_group(str(number))
@@ -102,7 +109,7 @@ def read_backup(model: Any, path: str | os.PathLike) -> dict[str, Any]:
     with opened(path) as file:
         if read_text(file, STATE) is None:
             raise Misfit("This is no backup: it was not written by BackupAndRestore.")
-        state = read_json(file, STATE)
+        state = _with_arrays(read_json(file, STATE), group_at(file, ARRAYS))
         weights = by_order(group_at(file, "model_weights"), layers_of(model))
         numbers = _hyperparameters(model, file)
         found = read_optimizer(model, file)
@@ -121,6 +128,30 @@ def read_backup(model: Any, path: str | os.PathLike) -> dict[str, Any]:
         if arrays:
             layer._keep(arrays)
     return state
+
+
+def _without_arrays(value: Any, arrays: list[np.ndarray]) -> Any:
+    """Return `value` with a number for each array in it; the arrays are added to the list."""
+    if isinstance(value, np.ndarray):
+        arrays.append(value)
+        return {ARRAY: len(arrays) - 1}
+    if isinstance(value, Mapping):
+        return {key: _without_arrays(part, arrays) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_without_arrays(part, arrays) for part in value]
+    return value
+
+
+def _with_arrays(value: Any, group: Any) -> Any:
+    """Put the arrays back into what `_without_arrays` returned."""
+    if isinstance(value, dict):
+        if list(value) == [ARRAY]:
+            dataset = dataset_at(group, str(value[ARRAY]))
+            return read_numbers(dataset, dataset.shape, dataset.name)
+        return {key: _with_arrays(part, group) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_with_arrays(part, group) for part in value]
+    return value
 
 
 def _need_compiled(model: Any) -> None:

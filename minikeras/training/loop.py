@@ -54,16 +54,18 @@ def fit_loop(
     chain = [
         cb.BaseLogger(stateful_metrics=step.stateful_names),
         *([progress] if progress else []),
-        *callbacks,
+        *(callback for callback in callbacks if not _runs_last(callback)),
         history,
+        *filter(_runs_last, callbacks),
     ]
     params = _params(step, source, epochs, verbose, validation)
     model.history = history
     model.stop_training = warned = False
     try:
         hooks = CallbackList(chain, model, params)
-        for callback in chain:
-            callback.validation_data = None if validation is None else validation.arrays()
+        held_out = None if validation is None else validation.arrays()
+        for callback in callbacks:
+            callback.validation_data = held_out
         if verbose and source.samples and validation is not None and validation.samples:
             say(f"Train on {source.samples} samples, validate on {validation.samples} samples")
         hooks("on_train_begin", {})
@@ -90,6 +92,10 @@ def fit_loop(
             progress.close()
         step.workspace.clear()
     return history
+
+
+def _runs_last(callback: Any) -> bool:
+    return getattr(callback, "runs_last", False)
 
 
 def _progress(step: Step, source: Any) -> cb.ProgbarLogger:

@@ -1,13 +1,22 @@
 """A training that was interrupted and goes on ends like one that was not."""
 
+import contextlib
 import random
 
 import numpy as np
 import pytest
 
-from minikeras.callbacks import BackupAndRestore, Callback, EarlyStopping, LearningRateScheduler
+from minikeras.callbacks import (
+    BackupAndRestore,
+    Callback,
+    CSVLogger,
+    EarlyStopping,
+    LearningRateScheduler,
+    ModelCheckpoint,
+    ReduceLROnPlateau,
+)
 from minikeras.layers import BatchNormalization, Dense, Dropout
-from minikeras.models import Sequential
+from minikeras.models import Sequential, load_model
 from minikeras.optimizers import SGD, Adam
 from tests.callbacks.driving import fit, small_data, small_model
 
@@ -224,3 +233,107 @@ def test_a_stateful_model_goes_on_with_its_states(tmp_path):
 def test_save_freq_is_the_epoch(save_freq, tmp_path):
     with pytest.raises(ValueError, match="save_freq must be 'epoch', got"):
         BackupAndRestore(tmp_path, save_freq=save_freq)
+
+
+# The other callbacks
+
+
+def others(folder):
+    return [
+        EarlyStopping("loss", patience=4, restore_best_weights=True),
+        ReduceLROnPlateau("loss", factor=0.5, patience=2, cooldown=1),
+        ModelCheckpoint(folder / "best.h5", monitor="loss", save_best_only=True),
+        CSVLogger(folder / "log.csv"),
+    ]
+
+
+def swinging(folder, crash=None, first=True):
+    """Train, with dropout so that the loss goes up and down, and what keeps a state of its own."""
+    folder.mkdir(exist_ok=True)
+    np.random.seed(3)
+    model = random_model("adam")
+    backup = [BackupAndRestore(folder / "backup")]
+    callbacks = [
+        *(backup if first else []),
+        *others(folder),
+        *([] if first else backup),
+        *([CrashAt(*crash)] if crash else []),
+    ]
+    with contextlib.suppress(Crash):
+        fit(model=model, callbacks=callbacks, epochs=30)
+    return model
+
+
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize("epoch", [1, 3, 6])
+def test_other_callbacks_go_on_where_they_stood(epoch, first, tmp_path):
+    whole = swinging(tmp_path / "whole")
+    assert 6 < len(whole.history.epoch) < 30  # stopped early
+    assert len(set(whole.history.history["lr"])) > 2
+
+    swinging(tmp_path / "parts", (epoch, "batch"), first)
+    model = swinging(tmp_path / "parts", None, first)
+
+    assert model.history.history == whole.history.history
+    for a, b in zip(model.get_weights(), whole.get_weights(), strict=True):
+        assert np.array_equal(a, b)
+    assert (tmp_path / "parts/log.csv").read_text() == (tmp_path / "whole/log.csv").read_text()
+    best = [load_model(tmp_path / part / "best.h5").get_weights() for part in ("whole", "parts")]
+    assert all(map(np.array_equal, *best))
+
+
+def test_a_callback_of_ones_own_goes_on_where_it_stood(tmp_path):
+    class Sum(Callback):
+        def __init__(self):
+            super().__init__()
+            self.total = np.zeros(2, "float32")
+
+        def get_state(self):
+            return {"total": self.total, "nested": [{"twice": self.total * 2}, "text", None]}
+
+        def set_state(self, state):
+            self.total = state["total"]
+            assert state["nested"][1:] == ["text", None]
+            assert np.array_equal(state["nested"][0]["twice"], 2 * self.total)
+
+        def on_epoch_end(self, epoch, logs=None):
+            self.total = self.total + np.float32([1, logs["loss"]])
+
+    whole, parts = Sum(), Sum()
+    np.random.seed(0)
+    fit(model=random_model("adam"), callbacks=[whole], epochs=4)
+    np.random.seed(0)
+    crash = CrashAt(2, "batch")
+    with pytest.raises(Crash):
+        fit(
+            model=random_model("adam"),
+            callbacks=[Sum(), BackupAndRestore(tmp_path), crash],
+            epochs=4,
+        )
+    fit(model=random_model("adam"), callbacks=[parts, BackupAndRestore(tmp_path)], epochs=4)
+    assert np.array_equal(parts.total, whole.total)
+    assert parts.total.dtype == "float32"
+
+
+def test_other_callbacks_than_those_of_the_backup_begin_anew(tmp_path):
+    with pytest.raises(Crash):
+        fit(callbacks=[EarlyStopping("loss"), BackupAndRestore(tmp_path), CrashAt(1, "begin")])
+    with pytest.warns(UserWarning, match="with the callbacks EarlyStopping, and now .* CSVLogger"):
+        fit(callbacks=[CSVLogger(tmp_path / "log.csv"), BackupAndRestore(tmp_path)])
+
+
+def test_a_training_that_was_stopped_and_crashed_at_its_end_has_ended(tmp_path):
+    class CrashAtEnd(Callback):
+        def on_train_end(self, logs=None):
+            raise Crash
+
+    stop = EarlyStopping("loss", min_delta=1e6)
+    with pytest.raises(Crash):
+        fit(callbacks=[CrashAtEnd(), stop, BackupAndRestore(tmp_path)], epochs=9)
+    stopped_at = stop.model.history.epoch
+
+    model = fit(
+        callbacks=[EarlyStopping("loss", min_delta=1e6), BackupAndRestore(tmp_path)], epochs=9
+    )
+    assert model.history.epoch == stopped_at
+    assert len(stopped_at) < 9

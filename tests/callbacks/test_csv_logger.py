@@ -137,3 +137,11 @@ def test_a_file_that_cannot_be_written_is_an_error_before_the_training(tmp_path)
     with pytest.raises(FileNotFoundError):
         fit(model=model, callbacks=[CSVLogger(tmp_path / "nowhere" / "log.csv")])
     assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
+
+
+def test_a_line_that_a_crash_has_cut_stays_a_line_of_its_own(path):
+    path.write_text("epoch,loss\n0,0.5\n1,0.2")
+    fit(model=small_model(metrics=()), callbacks=[CSVLogger(path, append=True)], epochs=1)
+    lines = path.read_text().splitlines()
+    assert lines[:3] == ["epoch,loss", "0,0.5", "1,0.2"]
+    assert lines[3].startswith("0,")
