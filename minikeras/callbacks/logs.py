@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
+_PAIRS = (
+    ("acc", "accuracy"),
+    ("mae", "mean_absolute_error"),
+    ("mse", "mean_squared_error"),
+    ("mape", "mean_absolute_percentage_error"),
+    ("msle", "mean_squared_logarithmic_error"),
+)
 _SPELLINGS = {
-    "accuracy": "acc",
-    "acc": "accuracy",
-    "val_accuracy": "val_acc",
-    "val_acc": "val_accuracy",
+    prefix + name: prefix + other
+    for pair in _PAIRS
+    for name, other in (pair, pair[::-1])
+    for prefix in ("", "val_")
 }
+_ACCURACY = frozenset({"acc", "accuracy", "val_acc", "val_accuracy"})
 
 
 def plain(value: Any) -> Any:
@@ -42,7 +50,8 @@ class Logs(dict):
 
     Keras 2.2 reports ``acc`` and ``val_acc``; later versions ``accuracy`` and ``val_accuracy``.
     Scripts written for either find what they look for; one spelling is stored, the one that came
-    first.
+    first. Likewise ``'mae'``, which is ``'mean_absolute_error'`` in Keras 2.2, ``'mse'``, ``'mape'``
+    and ``'msle'`` are found under the name that is there; but either may be stored.
 
     Examples
     --------
@@ -70,8 +79,12 @@ class Logs(dict):
     def __contains__(self, key: object) -> bool:
         return dict.__contains__(self, self._stored(key))
 
+    def _place(self, key: Any) -> Any:
+        """Return the spelling under which to store `key`."""
+        return self._stored(key) if key in _ACCURACY else key
+
     def __setitem__(self, key: str, value: Any) -> None:
-        dict.__setitem__(self, self._stored(key), value)
+        dict.__setitem__(self, self._place(key), value)
 
     def __delitem__(self, key: str) -> None:
         dict.__delitem__(self, self._stored(key))
@@ -85,7 +98,7 @@ class Logs(dict):
 
     def setdefault(self, key: str, default: Any = None) -> Any:
         """Return the entry under `key` in either spelling, which is `default` if it is new."""
-        return dict.setdefault(self, self._stored(key), default)
+        return dict.setdefault(self, self._place(key), default)
 
     def pop(self, key: str, *default: Any) -> Any:
         """Remove the entry under `key` in either spelling, and return it."""

@@ -64,6 +64,8 @@ def _why_no_array(data: Any, name: str, error: Exception) -> str:
     if columns is not None and hasattr(data, "dtypes"):
         kinds = zip(columns, data.dtypes, strict=True)
         others = [str(column) for column, kind in kinds if getattr(kind, "kind", "O") not in "biuf"]
+        if not others:
+            return f"{text} Are values missing? Drop those rows, or fill them: {name}.fillna(0)."
         return (
             f"{text} Its columns {others} hold no numbers: leave them out, or turn categories into "
             "columns of 0 and 1 with pandas.get_dummies."

@@ -124,7 +124,7 @@ def _train_epoch(model: Any, step: Step, source: Any, hooks: CallbackList) -> No
     step.reset_metrics()
     with closing(source.batches()) as batches:
         for index, (x, y, weights) in enumerate(batches):
-            size = len(x)
+            size = 1 if source.repeats else len(x)  # as in Keras: what is counted is steps
             hooks("on_batch_begin", index, {"batch": index, "size": size})
             results = step.train(x, y, weights)
             hooks("on_batch_end", index, _logs(step, results, index, size))

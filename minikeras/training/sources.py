@@ -78,6 +78,7 @@ class ArraySource:
         self._given = batch_size
         self._arrays = ((x, x_dtype), (y, y_dtype), (weights, None))
         self._columns: list[Any] | None = None
+        self._room = 0  # for so many rows
         self._order = np.arange(self.samples) if shuffle else None
 
     @property
@@ -110,7 +111,8 @@ class ArraySource:
 
     def _once(self) -> Iterator[Batch]:
         rows_of_a_batch = self.largest
-        if self._columns is None:
+        if self._columns is None or rows_of_a_batch > self._room:
+            self._room = rows_of_a_batch
             self._columns = [_column(array, t, rows_of_a_batch) for array, t in self._arrays]
         if self._order is not None:
             self._reorder(rows_of_a_batch)

@@ -114,7 +114,7 @@ def standardize_weights(
     has_steps = y.ndim > 2 or (y.ndim == 2 and output_rank is not None and output_rank > 2)
     if sample_weight is not None:
         weights = _check_sample_weight(sample_weight, y, mode, has_steps, name)
-    if class_weight is not None:
+    if class_weight is not None and not (isinstance(class_weight, Mapping) and not class_weight):
         per_class = _class_weights(y, class_weight, mode == "temporal" or has_steps)
         weights = per_class if weights is None else weights * per_class
     return weights
@@ -165,10 +165,17 @@ def _class_weights(y: np.ndarray, table: Mapping[int, float], has_steps: bool) -
         )
     classes = _classes(y) if y.ndim == 2 and y.shape[1] > 1 else y.reshape(-1)
     present, inverse = np.unique(classes, return_inverse=True)
+    broken = present[present != np.floor(present)]
+    if len(broken):
+        raise ValueError(
+            f"class_weight needs targets that are classes, 0, 1, 2, ...; they hold {broken[0]}. "
+            "Use sample_weight instead."
+        )
     missing = [int(c) for c in present if int(c) not in table]
     if missing:
+        some = f"{', '.join(map(str, missing[:10]))}{', ...' if len(missing) > 10 else ''}"
         raise ValueError(
-            f"class_weight has no entry for the classes {missing} that occur in the targets; it "
+            f"class_weight has no entry for the classes [{some}] that occur in the targets; it "
             f"has {sorted(table, key=str)}. {_hint_for_keys(table, missing)}"
         )
     try:

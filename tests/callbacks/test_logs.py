@@ -73,3 +73,12 @@ def test_plain_values_are_what_json_knows(value, expected):
 def test_a_variable_is_a_plain_number_too():
     assert plain(K.variable(0.5)) == 0.5
     assert type(plain(K.variable(0.5))) is float
+
+
+def test_short_names_of_later_keras_are_found_but_not_merged():
+    logs = Logs({"mean_absolute_error": 1.0, "val_mean_squared_error": 2.0})
+    assert (logs["mae"], logs["val_mse"]) == (1.0, 2.0)
+    assert "val_mse" in logs
+    assert "mse" not in logs
+    logs["mae"] = 3.0
+    assert dict(logs) == {"mean_absolute_error": 1.0, "val_mean_squared_error": 2.0, "mae": 3.0}

@@ -104,6 +104,16 @@ def test_class_weight_and_validation():
         assert run((X[:6], Y[:6]), validation_steps=1) == expected
 
 
+def test_batches_may_grow_beside_validation_arrays():
+    """Arrays are cut by the largest batch so far; float64 goes through memory of that size."""
+    x, y = X.astype("float64"), Y.astype("float64")
+    generator = iter([(x[:n], y[:n]) for n in (4, 4, 8, 6)])
+    history = linear().fit_generator(
+        generator, steps_per_epoch=2, epochs=2, verbose=0, validation_data=(x, y)
+    )
+    assert len(history.history["val_loss"]) == 2
+
+
 def test_generators_as_validation_data_of_arrays():
     expected, _ = on_arrays(X, Y, validation_data=(X[:6], Y[:6]))
 

@@ -129,3 +129,14 @@ def test_a_single_score_counts_for_each_sample():
     assert coefficients((), "float64", mask=mask).tolist() == 1
     both = (mask.mean(axis=1) / mask.mean() * weights).mean() / 0.5
     np.testing.assert_allclose(coefficients((), "float64", weights, mask), both)
+
+
+def test_class_weight_without_any_class_is_none():
+    assert standardize_weights(np.array([0.3, 0.7]), class_weight={}) is None
+
+
+def test_class_weight_needs_classes():
+    with pytest.raises(ValueError, match=r"targets that are classes, 0, 1, 2, ...; they hold 0\.3"):
+        standardize_weights(np.array([0.3, 0.7, 0.0]), class_weight={0: 1.0, 1: 2.0})
+    with pytest.raises(ValueError, match=r"classes \[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, \.\.\.\] that"):
+        standardize_weights(np.arange(30), class_weight={0: 1.0})
