@@ -19,6 +19,26 @@ from types import ModuleType
 SCRIPT = "MINIKERAS_SCRIPT"
 
 
+# What scripts import that is not there, and why.
+_MISSING = {
+    "keras.applications": "It has no trained models.",
+    "keras.backend.tensorflow_backend": "There is no TensorFlow beneath; use keras.backend.",
+    "keras.layers.merge": "Layers are put together in a Sequential only; see keras.layers.add.",
+    "keras.legacy": "The names of Keras 1 are not known.",
+    "keras.preprocessing.image": "It is not there yet; a keras.utils.Sequence can load images.",
+    "keras.preprocessing.text": "It is not there yet.",
+    "keras.wrappers": "The wrappers for scikit-learn are not there yet.",
+}
+
+
+def _hint(name: str) -> str:
+    """Say what is known of a module of Keras that is not there."""
+    for known, why in _MISSING.items():
+        if name == known or name.startswith(known + "."):
+            return f" {why}"
+    return ""
+
+
 class KerasFinder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     """Finds ``keras`` and its submodules in minikeras."""
 
@@ -39,7 +59,7 @@ class KerasFinder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
             if error.name != own_name:
                 raise
             raise ModuleNotFoundError(
-                f"minikeras has no module for '{spec.name}'.", name=spec.name
+                f"minikeras has no module for '{spec.name}'.{_hint(spec.name)}", name=spec.name
             ) from None
         spec.loader_state = module.__spec__
         return module

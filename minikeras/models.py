@@ -147,6 +147,11 @@ def model_from_config(
             f"{type(config).__name__}. For what model.get_config() returns, use "
             "Sequential.from_config."
         )
+    if not isinstance(config["config"], (Mapping, list)):
+        raise ValueError(
+            "The configuration of a Sequential must be a dict or a list of layers, got "
+            f"{config['config']!r}."
+        )
     found = config.get("class_name", "Sequential")
     if found not in ("Sequential", *(custom_objects or {})):
         raise ValueError(f"Only Sequential models can be made here, not {found!r}.")

@@ -80,7 +80,7 @@ def test_a_script_that_imports_keras(tmp_path):
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [
         "arguments ['--epochs', '3']",
-        "minikeras has no module for 'keras.applications'.",
+        "minikeras has no module for 'keras.applications'. It has no trained models.",
     ]
 
 

@@ -96,9 +96,9 @@ OURS = {
 # Arguments of other versions of Keras that **kwargs takes, with their defaults.
 FEEDING = {"workers": 1, "max_queue_size": 10, "use_multiprocessing": False}
 LATER = {
-    "fit": {"nb_epoch": 1, "validation_freq": 1, **FEEDING},
-    "fit_generator": {"nb_epoch": 1, "validation_freq": 1},
-    "evaluate": {"callbacks": None, **FEEDING},
+    "fit": {"nb_epoch": 1, "validation_freq": 1, "validation_batch_size": None, **FEEDING},
+    "fit_generator": {"nb_epoch": 1, "validation_freq": 1, "validation_batch_size": None},
+    "evaluate": {"callbacks": None, "return_dict": False, **FEEDING},
     "predict": {"callbacks": None, **FEEDING},
 }
 
@@ -895,6 +895,23 @@ def check_validation_freq(run):
         assert [epoch for epoch, logs in watch.epochs if "val_loss" in logs] == expected
 
 
+def check_validation_batch_size(run):
+    for size, sizes in ((None, [20, 10]), (15, [15, 15])):
+        seen = []
+
+        class Sizes(Callback):
+            def on_test_batch_end(self, batch, logs=None, seen=seen):
+                seen.append(logs["size"])
+
+        held = X[:30], Y[:30]
+        run(validation_data=held, validation_batch_size=size, callbacks=[Sizes()])
+        assert seen == sizes
+
+
+def test_fit_validation_batch_size():
+    check_validation_batch_size(lambda **kwargs: linear().fit(X, Y, 20, verbose=0, **kwargs))
+
+
 def test_fit_validation_freq():
     check_validation_freq(lambda **kwargs: linear().fit(X, Y, verbose=0, **kwargs))
 
@@ -1030,6 +1047,12 @@ def test_evaluate_callbacks():
 
 def test_evaluate_workers():
     check_workers(evaluated)
+
+
+def test_evaluate_return_dict():
+    model = linear(metrics=["mae"])
+    results = model.evaluate(X, Y, verbose=0, return_dict=True)
+    assert results == dict(zip(model.metrics_names, model.evaluate(X, Y, verbose=0), strict=True))
 
 
 def test_evaluate_max_queue_size():
@@ -1397,6 +1420,12 @@ def test_fit_generator_kwargs():
 
 def test_fit_generator_nb_epoch():
     check_nb_epoch(lambda **kwargs: linear().fit_generator(Batches(X, Y), verbose=0, **kwargs))
+
+
+def test_fit_generator_validation_batch_size():
+    check_validation_batch_size(
+        lambda **kwargs: linear().fit_generator(Batches(X, Y, size=20), verbose=0, **kwargs)
+    )
 
 
 def test_fit_generator_validation_freq():

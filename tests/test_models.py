@@ -110,6 +110,7 @@ def test_each_of_two_models_with_one_optimizer_saves_its_own_state(tmp_path):
     states = [load_model(tmp_path / f"{n}.h5").optimizer.get_weights() for n in ("first", "second")]
     assert not states[0][1].any()
     assert states[1][1].any()
+    first.save(tmp_path / "first.h5")
     assert optimizer._state is second._step.state
 
 

@@ -32,7 +32,7 @@ class BackupAndRestore(Callback):
 
     Attributes
     ----------
-    initial_epoch : int
+    resume_epoch : int
         The epoch with which `fit` begins, if its argument of that name is not greater.
 
     Raises
@@ -66,7 +66,7 @@ class BackupAndRestore(Callback):
     ...     _ = model.fit(x, y, epochs=2, verbose=0, callbacks=[backup])
     ...     model.fit(x, y, epochs=5, verbose=0, callbacks=[backup]).epoch
     [0, 1, 2, 3, 4]
-    >>> backup.initial_epoch
+    >>> backup.resume_epoch
     2
     """
 
@@ -88,7 +88,7 @@ class BackupAndRestore(Callback):
         self.backup_dir = os.fspath(backup_dir)
         self.save_freq = save_freq
         self.delete_checkpoint = delete_checkpoint
-        self.initial_epoch = 0
+        self.resume_epoch = 0
         self._others: list[Any] = []
 
     @property
@@ -102,11 +102,11 @@ class BackupAndRestore(Callback):
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         """Restore what the backup holds, if there is one."""
-        self.initial_epoch = 0
+        self.resume_epoch = 0
         os.makedirs(self.backup_dir, exist_ok=True)
         if os.path.exists(self.path):
             state = self._read()
-            self.initial_epoch = self.params["epochs"] if state["stopped"] else state["epoch"]
+            self.resume_epoch = self.params["epochs"] if state["stopped"] else state["epoch"]
             self.model.history.epoch = state["history"]["epoch"]
             self.model.history.history = Logs(state["history"]["history"])
             self._give_back(state["callbacks"])

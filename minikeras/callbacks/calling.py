@@ -63,6 +63,7 @@ class CallbackList:
     def __init__(
         self,
         callbacks: Iterable[Any] | None = None,
+        *,
         model: Any = None,
         params: dict[str, Any] | None = None,
     ) -> None:
@@ -100,10 +101,13 @@ class CallbackList:
         """Call `hook`, by its name in Keras 2.2, of every callback that defines it."""
         for call in self._hooks[hook]:
             call(*args)
-        if hook in _BEGINNINGS:
-            # There a callback may give itself further hooks, as functions in its attributes:
-            # tqdm's does so in each epoch.
+        if hook in _BEGINNINGS and any(map(_has_own_hooks, self.callbacks)):
+            # Given there, as functions in its attributes: tqdm's does so in each epoch.
             self._find_hooks()
+
+    def defines(self, *hooks: str) -> bool:
+        """Return whether any callback defines one of `hooks`, given by their names in Keras 2.2."""
+        return any(self._hooks[hook] for hook in hooks)
 
     def _find_hooks(self) -> None:
         self._hooks = {name: self._defined(name) for name in HOOKS}
@@ -137,6 +141,11 @@ class CallbackList:
 
 
 _BEGINNINGS = frozenset({"on_train_begin", "on_epoch_begin", "on_test_begin", "on_predict_begin"})
+
+
+def _has_own_hooks(callback: Any) -> bool:
+    """Return whether a callback has hooks that its class does not have."""
+    return any(name.startswith("on_") for name in getattr(callback, "__dict__", ()))
 
 
 def _check_callback(callback: Any) -> None:

@@ -50,8 +50,8 @@ class Logs(dict):
 
     Keras 2.2 reports ``acc`` and ``val_acc``; later versions ``accuracy`` and ``val_accuracy``.
     Scripts written for either find what they look for; one spelling is stored, the one that came
-    first. Likewise ``'mae'``, which is ``'mean_absolute_error'`` in Keras 2.2, ``'mse'``, ``'mape'``
-    and ``'msle'`` are found under the name that is there; but either may be stored.
+    first. Likewise ``'mae'``, in Keras 2.2 ``'mean_absolute_error'``, ``'mse'``, ``'mape'`` and
+    ``'msle'`` are found under the name that is there; but either may be stored.
 
     Examples
     --------
@@ -103,6 +103,10 @@ class Logs(dict):
     def pop(self, key: str, *default: Any) -> Any:
         """Remove the entry under `key` in either spelling, and return it."""
         return dict.pop(self, self._stored(key), *default)
+
+    def copy(self) -> Logs:
+        """Return a shallow copy that finds either spelling, too."""
+        return Logs(self)
 
     def update(self, *others: Any, **entries: Any) -> None:
         """Set the entries of a mapping or of pairs, and those given by keyword."""

@@ -120,8 +120,8 @@ class Trainer(GeneratorMethods, Compiled):
         **kwargs
             Arguments that came with later versions of Keras: `workers`, `max_queue_size` and
             `use_multiprocessing` as in `fit_generator`; `validation_freq`, an int (every how many
-            epochs to validate) or a list of epochs counted from 1. And `nb_epoch`, the name
-            of `epochs` in Keras 1.
+            epochs to validate) or a list of epochs counted from 1; `validation_batch_size`, by
+            default `batch_size`. And `nb_epoch`, the name of `epochs` in Keras 1.
 
         Returns
         -------
@@ -211,6 +211,7 @@ class Trainer(GeneratorMethods, Compiled):
             kwargs,
             nb_epoch=epochs,
             validation_freq=1,
+            validation_batch_size=None,
             workers=1,
             max_queue_size=10,
             use_multiprocessing=False,
@@ -218,6 +219,8 @@ class Trainer(GeneratorMethods, Compiled):
         if "nb_epoch" in kwargs:
             warn("nb_epoch is the name of Keras 1: it is epochs now.")
         epochs, validates = later.pop("nb_epoch"), check_frequency(later.pop("validation_freq"))
+        held_out_size = later.pop("validation_batch_size")
+        held_out_size = held_out_size and check_batch_size(held_out_size)
         feeding = check_feeding(**later)
         epochs = check_epoch(epochs, "epochs")
         initial_epoch = check_epoch(initial_epoch, "initial_epoch")
@@ -236,7 +239,7 @@ class Trainer(GeneratorMethods, Compiled):
                 self, x, steps, "steps_per_epoch", feeding, runs, bool(shuffle), class_weight
             )
             held_out = validation_beside(
-                source, self, validation_data, validation_steps, feeding, runs
+                source, self, validation_data, validation_steps, held_out_size, feeding, runs
             )
         else:
             _check_steps_of_arrays(batch_size, steps, validation_steps, validation_data)
@@ -249,6 +252,7 @@ class Trainer(GeneratorMethods, Compiled):
                 shuffle or False,
                 steps,
                 validation_steps,
+                held_out_size,
                 feeding,
                 runs,
             )
@@ -267,7 +271,7 @@ class Trainer(GeneratorMethods, Compiled):
         sample_weight: Any = None,
         steps: int | None = None,
         **kwargs: Any,
-    ) -> float | list[float]:
+    ) -> Any:
         """Return the loss and the metrics on given data, without training.
 
         Parameters
@@ -281,12 +285,12 @@ class Trainer(GeneratorMethods, Compiled):
             in Keras 2.2: all of them are one batch, so many times.
         **kwargs
             Arguments that came with later versions of Keras: `callbacks`, of which the
-            ``on_test_*`` hooks are called; `workers`, `max_queue_size` and `use_multiprocessing`
-            as in `fit_generator`.
+            ``on_test_*`` hooks are called; `return_dict`, whether to return a dict of the results
+            by name; `workers`, `max_queue_size` and `use_multiprocessing` as in `fit_generator`.
 
         Returns
         -------
-        float or list of float
+        float or list of float, or dict
             The loss; with metrics, a list in the order of `metrics_names`.
         """
         return self._evaluate("evaluate", x, y, batch_size, verbose, sample_weight, steps, kwargs)
@@ -301,11 +305,11 @@ class Trainer(GeneratorMethods, Compiled):
         sample_weight: Any,
         steps: int | None,
         kwargs: dict[str, Any],
-    ) -> float | list[float]:
+    ) -> Any:
         """Evaluate, as `evaluate` and `evaluate_generator` do."""
         self._need_compiled(where)
         check_verbose(verbose, (0, 1, 2))
-        callbacks, feeding = _later(where, kwargs)
+        callbacks, feeding, as_dict = _later(where, kwargs, return_dict=False)
         steps = check_steps(steps, "steps")
         source: Source
         if is_generator(x):
@@ -320,7 +324,8 @@ class Trainer(GeneratorMethods, Compiled):
             source = array_source(self, arrays, size, repeats=steps)
         step = self._ready()
         hooks = self._hooks(callbacks, source, verbose, step.names)
-        return scalar_or_list(_closing(source, evaluate_loop, step, source, verbose, hooks))
+        results = _closing(source, evaluate_loop, step, source, verbose, hooks)
+        return dict(zip(step.names, results, strict=True)) if as_dict else scalar_or_list(results)
 
     def predict(
         self,
@@ -490,7 +495,7 @@ class Trainer(GeneratorMethods, Compiled):
         if not found:
             return None
         params = {"steps": source.steps, "verbose": verbose, "metrics": list(names)}
-        return CallbackList(found, self, params)
+        return CallbackList(found, model=self, params=params)
 
     def _predict_once(self, x: Any) -> np.ndarray:
         x = converted(self, (x, None, None))[0]
@@ -502,12 +507,12 @@ class Trainer(GeneratorMethods, Compiled):
         return y.copy() if y.base is not None or y is x else y
 
 
-def _later(where: str, given: dict[str, Any]) -> tuple[Any, Feeding]:
-    """Return callbacks and feeding from the arguments of later versions of Keras."""
-    later = later_arguments(
-        where, given, callbacks=None, workers=1, max_queue_size=10, use_multiprocessing=False
-    )
-    return later.pop("callbacks"), check_feeding(**later)
+def _later(where: str, given: dict[str, Any], **more: Any) -> tuple[Any, ...]:
+    """Return callbacks, feeding, and more, from the arguments of later versions of Keras."""
+    feeding = {"workers": 1, "max_queue_size": 10, "use_multiprocessing": False}
+    later = later_arguments(where, given, callbacks=None, **more, **feeding)
+    found = check_feeding(**{name: later[name] for name in feeding})
+    return later["callbacks"], found, *(later[name] for name in more)
 
 
 def _closing(source: Source, loop: Any, *args: Any) -> Any:

@@ -152,6 +152,11 @@ class Compiled(Layer):
         """Names of what `evaluate` and `train_on_batch` return: the loss, then the metrics."""
         return list(self._ready().names)
 
+    @property
+    def stateful_metric_names(self) -> list[str]:
+        """Names of the metrics that count over a whole epoch."""
+        return self._ready().stateful_names
+
     def _ready(self) -> Step:
         """Return the compiled step, made at first use after `compile` or a change of layers."""
         self._need_compiled("it")

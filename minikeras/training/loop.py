@@ -42,8 +42,8 @@ def fit_loop(
     source, validation : source of batches
         `validation` may be None. Both are closed at the end, whatever happens.
     epochs, initial_epoch : int
-        Epochs ``initial_epoch`` to ``epochs - 1`` are run. A callback that has an attribute
-        `initial_epoch` after ``on_train_begin`` may have the training start later.
+        Epochs ``initial_epoch`` to ``epochs - 1`` are run. A callback that has an int
+        `resume_epoch` after ``on_train_begin`` may have the training start later.
     verbose : {0, 1, 2}
     callbacks : iterable of Callback
     validates : callable, optional
@@ -62,14 +62,15 @@ def fit_loop(
     model.history = history
     model.stop_training = warned = False
     try:
-        hooks = CallbackList(chain, model, params)
+        hooks = CallbackList(chain, model=model, params=params)
         held_out = None if validation is None else validation.arrays()
         for callback in callbacks:
             callback.validation_data = held_out
         if verbose and source.samples and validation is not None and validation.samples:
             say(f"Train on {source.samples} samples, validate on {validation.samples} samples")
         hooks("on_train_begin", {})
-        initial_epoch = max(initial_epoch, *(getattr(c, "initial_epoch", 0) for c in chain))
+        resumed = (getattr(callback, "resume_epoch", 0) for callback in callbacks)
+        initial_epoch = max(initial_epoch, *(n for n in resumed if isinstance(n, int)), 0)
         for epoch in range(initial_epoch, epochs):
             hooks("on_epoch_begin", epoch, cb.Logs())
             _train_epoch(model, step, source, hooks)
@@ -122,10 +123,12 @@ def _train_epoch(model: Any, step: Step, source: Any, hooks: CallbackList) -> No
     # Who makes batches ahead may draw from np.random: the training's own draw comes before.
     step.random.renew(at_once=source.samples is None)
     step.reset_metrics()
+    announces = hooks.defines("on_batch_begin")
     with closing(source.batches()) as batches:
         for index, (x, y, weights) in enumerate(batches):
             size = 1 if source.repeats else len(x)  # as in Keras: what is counted is steps
-            hooks("on_batch_begin", index, {"batch": index, "size": size})
+            if announces:
+                hooks("on_batch_begin", index, {"batch": index, "size": size})
             results = step.train(x, y, weights)
             hooks("on_batch_end", index, _logs(step, results, index, size))
             if model.stop_training:
@@ -153,16 +156,18 @@ def evaluate_loop(
     workspace = Workspace()
     step.reset_metrics()
     call("on_test_begin", {})
+    listened_to = hooks is not None and hooks.defines("on_test_batch_begin", "on_test_batch_end")
     with _bar(source, verbose) as bar, closing(source.batches()) as batches:
         for index, (x, y, weights) in enumerate(batches):
             size = len(x)
-            call("on_test_batch_begin", index, {"batch": index, "size": size})
+            if listened_to:
+                call("on_test_batch_begin", index, {"batch": index, "size": size})
             results = step.test(x, y, weights, workspace)
             totals = [t + result * size for t, result in zip(totals, results, strict=True)]
             seen += size
             bar.add(size if source.samples else 1, {})
-            if hooks is not None:
-                hooks("on_test_batch_end", index, _logs(step, results, index, size))
+            if listened_to:
+                call("on_test_batch_end", index, _logs(step, results, index, size))
     means = [
         last if name in step.stateful_names else total / max(1, seen)
         for name, last, total in zip(step.names, results, totals, strict=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +20,7 @@ from minikeras.training.inputs import (
 from minikeras.training.sources import ArraySource, GeneratorSource, SequenceSource
 from minikeras.training.stateful import check_batch, check_epochs
 from minikeras.training.targets import check_held_out, check_range
+from minikeras.utils.feeding_items import kept_random_states
 from minikeras.utils.warning import warn
 
 Source = ArraySource | GeneratorSource | SequenceSource
@@ -50,6 +52,7 @@ def array_sources(
     shuffle: bool | str,
     steps: int | None,
     validation_steps: int | None,
+    validation_batch_size: int | None,
     feeding: Feeding,
     epochs: int,
 ) -> tuple[ArraySource, Source | None]:
@@ -72,7 +75,8 @@ def array_sources(
     source = array_source(model, arrays, batch_size, shuffle, steps)
     if held_out is not None:
         repeats = (validation_steps or 1) if steps else None
-        return source, array_source(model, held_out, batch_size, repeats=repeats)
+        size = validation_batch_size or batch_size
+        return source, array_source(model, held_out, size, repeats=repeats)
     if validation_data is not None:
         held = validation_batches(model, validation_data, validation_steps, feeding, epochs)
         return source, held
@@ -109,6 +113,8 @@ def batch_source(
     only_x : bool
         Whether nothing but inputs is wanted, for `predict`.
     """
+    if not model.built:
+        data = _built_by(model, data)
     prepare = functools.partial(_only_x if only_x else _prepare, model, class_weight)
     if is_sequence(data):
         batches = batch_count(data)
@@ -131,11 +137,17 @@ def validation_batches(
 
 
 def validation_beside(
-    source: Source, model: Any, data: Any, steps: int | None, feeding: Feeding, epochs: int
+    source: Source,
+    model: Any,
+    data: Any,
+    steps: int | None,
+    batch_size: int | None,
+    feeding: Feeding,
+    epochs: int,
 ) -> Source | None:
     """Return the source of validation data, or None, where `source` is a generator or `Sequence`.
 
-    Arrays are cut into batches of the size that the training has.
+    Arrays are cut into batches of `batch_size` or, by default, of the size that the training has.
     """
     if data is None:
         return None
@@ -144,7 +156,24 @@ def validation_beside(
     if steps is not None:
         warn("validation_steps has no effect on arrays: all of validation_data are used.")
     arrays = standardize(model, *unpack_validation(data), name="validation ")
-    return array_source(model, arrays, lambda: source.largest)
+    return array_source(model, arrays, batch_size or (lambda: source.largest))
+
+
+def _built_by(model: Any, data: Any) -> Any:
+    """Build a model for the inputs of the first batch; return the data, with it in its place."""
+    if is_sequence(data):
+        with kept_random_states():
+            standardize_x(model, _inputs_of(data[0]), "batch 0: x")
+        return data
+    first = next(data, None)
+    if first is None:
+        return data
+    standardize_x(model, _inputs_of(first), "batch 0: x")
+    return itertools.chain([first], data)
+
+
+def _inputs_of(item: Any) -> Any:
+    return item[0] if isinstance(item, (tuple, list)) and item else item
 
 
 def _prepare(model: Any, class_weight: dict | None, item: Any, where: str) -> Batch:

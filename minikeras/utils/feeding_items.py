@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -124,14 +125,11 @@ class FromSequence(Source):
 
     def make_alone(self, position: int, index: Any) -> Any:
         """Return an item, made with random numbers of its own, and find out whether it draws."""
-        states = random_states()
-        try:
+        with kept_random_states():
             seed_both(self.seed, position)
             before = peek()
             item = self.get(index)
             self.draws = self.draws or peek() != before
-        finally:
-            set_random_states(states)
         self.suspect = False
         return item
 
@@ -161,6 +159,16 @@ def set_random_states(states: tuple[Any, Any]) -> None:
 
     np.random.set_state(states[0])
     random.setstate(states[1])
+
+
+@contextlib.contextmanager
+def kept_random_states() -> Iterator[None]:
+    """Put the states of np.random and of Python's random back at the end."""
+    states = random_states()
+    try:
+        yield
+    finally:
+        set_random_states(states)
 
 
 def seed_both(seed: int, position: int) -> None:

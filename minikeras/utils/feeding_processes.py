@@ -8,6 +8,7 @@ a process whether its parent does.
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import os
 from collections import deque
@@ -30,6 +31,10 @@ TOLD = 64
 # The consumer's ends of all pipes. A forked process closes its copies of them: with a copy open
 # somewhere, the other side would not notice that the consumer is gone.
 _ends: set[Connection] = set()
+
+# Held while a process is forked, and while one ends: what another thread opens or closes meanwhile,
+# the child would have, or not have, without knowing.
+_starting = _thread.allocate_lock()
 
 
 class ProcessLine:
@@ -60,6 +65,10 @@ class ProcessLine:
 
     def start(self) -> None:
         """Start the process."""
+        with _starting:
+            self._start()
+
+    def _start(self) -> None:
         context = _context()
         self.connection, theirs = context.Pipe()
         _ends.add(self.connection)
@@ -152,20 +161,28 @@ class ProcessLine:
 
     def stop(self) -> None:
         """Tell the process to end at once, whatever it is doing."""
-        _ends.discard(self.connection)
-        if self.connection is not None:
-            self.connection.close()
+        with _starting:
+            _ends.discard(self.connection)
+            if self.connection is not None:
+                self.connection.close()
         if self._started():
             self.process.terminate()
 
     def join(self) -> None:
         """Wait for the end of the process, which is killed if it takes long."""
-        if self._started():
-            self.process.join(GRACE)
-        self.abandon()
+        # Another thread that starts a process looks after all there are, and would take the news of
+        # this one's end away from us.
+        with _starting:
+            if self._started():
+                self.process.join(GRACE)
+            self._end()
 
     def abandon(self) -> None:
         """Kill the process, and give back what belongs to it."""
+        with _starting:
+            self._end()
+
+    def _end(self) -> None:
         if self._started():
             self.process.kill()
             self.process.join()
@@ -231,6 +248,16 @@ def _how(exitcode: int | None) -> str:
         return f"was killed by signal {-exitcode}"
 
 
+def _forked() -> None:
+    """Take a new lock in a child process: nobody there would open a closed one."""
+    global _starting
+    _starting = _thread.allocate_lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
+
+
 # What runs in the process.
 
 
@@ -243,7 +270,8 @@ def _serve(
 
     _choose_signals()
     for end in ends:
-        end.close()
+        with contextlib.suppress(OSError):
+            end.close()
     messages: SimpleQueue[bytes] = SimpleQueue()
     Thread(target=_send_all, args=(connection, messages), daemon=True).start()
     while True:

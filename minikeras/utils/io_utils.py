@@ -135,6 +135,10 @@ class HDF5Matrix:
         if key is Ellipsis:
             key = slice(None)
         if isinstance(key, slice):
+            if key.stop is not None and key.stop > len(self):
+                raise IndexError(
+                    f"The slice ends at {key.stop}; there are {len(self)} of {self._name!r}."
+                )
             return self._normalized(self._slice(*key.indices(len(self))))
         rows = self._rows(key)
         if rows.ndim == 0:

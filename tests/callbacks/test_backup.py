@@ -93,7 +93,7 @@ def test_a_training_that_goes_on_equals_one_without_interruption(optimizer, epoc
 
     model, backup, numbers_after = run(optimizer, tmp_path / "parts")
 
-    assert backup.initial_epoch == epoch
+    assert backup.resume_epoch == epoch
     assert model.history.epoch == [0, 1, 2, 3, 4]
     assert model.history.history == whole.history.history
     assert set(model.history.history) >= {"loss", "val_loss", "lr", "drawn"}
@@ -141,7 +141,7 @@ def test_delete_checkpoint(delete, tmp_path):
 
     again = BackupAndRestore(tmp_path, delete_checkpoint=delete)
     model = fit(callbacks=[again], epochs=3)
-    assert again.initial_epoch == (0 if delete else 2)
+    assert again.resume_epoch == (0 if delete else 2)
     assert model.history.epoch == [0, 1, 2]
 
 
@@ -155,10 +155,10 @@ def test_a_training_that_another_callback_ends_has_ended(tmp_path):
 
 def test_an_instance_that_is_used_again_starts_anew(tmp_path):
     backup = BackupAndRestore(tmp_path)
-    backup.initial_epoch = 7
+    backup.resume_epoch = 7
 
     assert fit(callbacks=[backup]).history.epoch == [0, 1]
-    assert backup.initial_epoch == 0
+    assert backup.resume_epoch == 0
 
 
 def test_other_files_in_the_folder_stay(tmp_path):

@@ -406,7 +406,8 @@ def test_parts_of_wrappers_come_back(tmp_path):
     assert same(model, other)
 
 
-def test_kernels_of_theano_are_refused(tmp_path):
+@pytest.mark.parametrize("by_name", [False, True])
+def test_kernels_of_theano_are_refused(by_name, tmp_path):
     def make():
         return keras.Sequential([Conv2D(1, 2, input_shape=(3, 3, 1), name="conv"), Flatten()])
 
@@ -416,5 +417,5 @@ def test_kernels_of_theano_are_refused(tmp_path):
         with h5py.File(tmp_path / name, "r+") as file:
             file.attrs["backend"] = b"theano"
     with pytest.raises(ValueError, match=r"Theano, .* \(layers conv\) upside down"):
-        make().load_weights(tmp_path / "w.h5")
-    small().load_weights(tmp_path / "dense.h5")
+        make().load_weights(tmp_path / "w.h5", by_name=by_name)
+    small().load_weights(tmp_path / "dense.h5", by_name=by_name)

@@ -78,6 +78,27 @@ def test_validation_frequency(frequency, epochs):
     assert seen == epochs
 
 
+@pytest.mark.parametrize("split", [{"validation_split": 0.5}, {"validation_data": (X[:9], Y[:9])}])
+def test_validation_batch_size(split):
+    sizes = []
+
+    class Sizes(Callback):
+        def on_test_batch_end(self, batch, logs=None):
+            sizes.append(logs["size"])
+
+    linear().fit(X, Y, 5, verbose=0, callbacks=[Sizes()], validation_batch_size=7, **split)
+    assert sizes[0] == 7
+    with pytest.raises(ValueError, match="batch_size must be an int greater than 0"):
+        linear().fit(X, Y, verbose=0, validation_batch_size=-1)
+
+
+def test_results_of_evaluate_by_name():
+    model = linear(metrics=["mae"])
+    results = model.evaluate(X, Y, verbose=0, return_dict=True)
+    assert list(results) == ["loss", "mean_absolute_error"]
+    assert list(results.values()) == model.evaluate(X, Y, verbose=0)
+
+
 def test_epochs_by_the_name_of_keras_1():
     with pytest.warns(UserWarning, match="nb_epoch is the name of Keras 1"):
         history = linear().fit(X, Y, nb_epoch=3, verbose=0)
@@ -133,10 +154,13 @@ def test_unknown_arguments(method):
 def test_a_callback_may_have_the_training_start_later():
     class Resume(Callback):
         def on_train_begin(self, logs=None):
-            self.initial_epoch = 2
+            self.resume_epoch = 2
 
     assert linear().fit(X, Y, epochs=4, verbose=0, callbacks=[Resume()]).epoch == [2, 3]
     history = linear().fit(X, Y, epochs=4, initial_epoch=3, verbose=0, callbacks=[Resume()])
+    assert history.epoch == [3]
+    stranger = LambdaCallback(initial_epoch=3, resume_epoch=None)
+    history = linear().fit(X, Y, epochs=4, initial_epoch=3, verbose=0, callbacks=[stranger])
     assert history.epoch == [3]
 
 

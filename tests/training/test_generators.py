@@ -1,5 +1,7 @@
 """Training, evaluation and prediction on what generators and Sequences give."""
 
+import contextlib
+import multiprocessing
 import threading
 
 import numpy as np
@@ -235,10 +237,9 @@ def test_wrong_calls():
         model.fit_generator(forever, steps_per_epoch=1)
     with pytest.raises(ValueError, match="has no batches"):
         model.fit_generator(Batches(X[:0], Y[:0]))
-    for data in ((X, Y), Batches(X, Y)):
+    for data in ([X, Y], [Batches(X, Y)]):
         with pytest.raises(ValueError, match="has no batches"):
-            fit = linear().fit
-            fit(*data if isinstance(data, tuple) else [data], validation_data=Batches(X[:0], Y[:0]))
+            model.fit(*data, validation_data=Batches(X[:0], Y[:0]))
     with pytest.raises(ValueError, match="y can't be given together with a Batches as x"):
         model.fit(Batches(X, Y), Y)
     with pytest.raises(ValueError, match="validation_split can't be given together"):
@@ -253,9 +254,7 @@ def test_a_generator_that_ends_early_says_what_was_needed():
     model = linear()
     seven = (batch for batch, _ in zip(forever(X, Y), range(7), strict=False))
 
-    with pytest.raises(
-        ValueError, match="ended after 7 batches, but 12 are needed: 4 steps in 3"
-    ):
+    with pytest.raises(ValueError, match="ended after 7 batches, but 12 are needed: 4 steps in 3"):
         model.fit_generator(seven, steps_per_epoch=4, epochs=3, verbose=0)
     assert len(model.history.history["loss"]) == 1
 
@@ -306,6 +305,22 @@ def test_leaving_early_leaves_no_thread_behind(make, stop):
     assert threading.active_count() == before
 
 
+@pytest.mark.parametrize("make", [lambda: Batches(X, Y), lambda: forever(X, Y)])
+def test_the_first_batch_builds_a_model_of_unknown_shape(make):
+    def run(build):
+        np.random.seed(4)
+        model = Sequential([Dense(4), Dense(1)])
+        model.compile("sgd", "mse")
+        if build:
+            model.build((None, 3))
+        model.fit(make(), steps_per_epoch=4, epochs=2, verbose=0, shuffle=False)
+        return model.history.history
+
+    assert run(False) == run(True)
+    model = Sequential([Dense(2)])
+    assert model.predict(iter([X[:4], X[4:9]]), steps=2).shape == (9, 2)
+
+
 def test_batches_of_a_stateful_model_keep_their_size():
     model = Sequential([LSTM(2, stateful=True, batch_input_shape=(6, 3, 1)), Dense(1)])
     model.compile("sgd", "mse")
@@ -345,3 +360,55 @@ def test_the_bar_counts_steps(capsys):
     assert "4/4 [====" in capsys.readouterr().out
     linear().predict_generator(Batches(X), verbose=1)
     assert "4/4 [====" in capsys.readouterr().out
+
+
+def test_several_threads_may_train_with_worker_processes():
+    """Forking, and ending a worker, are one thread's affair at a time."""
+    errors = []
+
+    def train():
+        try:
+            for _ in range(3):
+                linear().fit_generator(
+                    Batches(X, Y),
+                    verbose=0,
+                    workers=2,
+                    use_multiprocessing=True,
+                    validation_data=Batches(X, Y),
+                )
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=train) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_what_fit_leaves_behind(fails, monkeypatch):
+    """No worker of the validation, no memory of the steps, no limit on BLAS' threads."""
+    restored = []
+    monkeypatch.setattr("minikeras.training.loop.restore", lambda: restored.append(True))
+    model = linear()
+
+    def fail(epoch, logs):
+        if fails:
+            raise LookupError
+
+    before = multiprocessing.active_children()
+    with pytest.raises(LookupError) if fails else contextlib.nullcontext():
+        model.fit(
+            X,
+            Y,
+            verbose=0,
+            validation_data=forever(X, Y),
+            validation_steps=2,
+            use_multiprocessing=True,
+            callbacks=[LambdaCallback(on_epoch_end=fail)],
+        )
+    assert multiprocessing.active_children() == before
+    assert model._step.workspace._plans == {}
+    assert restored == [True]

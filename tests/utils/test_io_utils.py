@@ -45,7 +45,7 @@ KEYS = [
     slice(-4, None),
     slice(None, -4),
     slice(5, 2),
-    slice(5, 100),
+    slice(5, 12),
     slice(1, 12, 3),
     slice(None, None, -1),
     slice(11, 2, -4),
@@ -130,6 +130,11 @@ def test_wrong_ranges_are_refused(path, start, end):
 def test_missing_datasets_are_refused(path, name):
     with pytest.raises(ValueError, match=rf"'{name}'. At its top it has .*'x'"):
         HDF5Matrix(path, name)
+
+
+def test_a_slice_beyond_the_end_is_an_error_as_in_keras(path):
+    with pytest.raises(IndexError, match="The slice ends at 21; there are 20"):
+        HDF5Matrix(path, "x")[0:21]
 
 
 def test_missing_files_are_errors(tmp_path):
