@@ -65,7 +65,11 @@ def test_code_block_runs(path, line, code, tmp_path, monkeypatch, capsys):
         )
         assert done.returncode == 0, done.stderr
     else:
-        exec(compile(code, str(path), "exec"), {"__name__": "__main__"})
+        try:
+            exec(compile(code, str(path), "exec"), {"__name__": "__main__"})
+        finally:  # a page says how to make `import keras` mean minikeras
+            for name in ("keras", "tqdm.keras"):
+                sys.modules.pop(name, None)
 
 
 def test_readme_has_code_to_run():

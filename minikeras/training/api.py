@@ -13,7 +13,6 @@ from minikeras.engine import Context
 from minikeras.ops.blas import one_thread
 from minikeras.training.arguments import (
     DEFAULT_BATCH_SIZE,
-    Feeding,
     check_batch_size,
     check_callbacks,
     check_epoch,
