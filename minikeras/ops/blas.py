@@ -153,19 +153,24 @@ class _Threads:
             if self._functions is None:
                 return
             get_threads, set_threads = self._functions
-            if not self._users:
+            first = not self._users
+            if first:
                 self._outside = get_threads()
-                if self._outside != 1:
-                    set_threads(1)
-            # A set of threads, not a count: what Ctrl-C keeps from leaving leaves next time.
+            # A set of threads, not a count: what Ctrl-C keeps from leaving leaves next time. There
+            # is a user as long as OpenBLAS may be limited, here and in `leave`: otherwise, after a
+            # Ctrl-C in between, one thread would be taken for what there was outside.
             self._users.add(_thread.get_ident())
+            if first and self._outside != 1:
+                set_threads(1)
 
     def leave(self) -> None:
         """Go back to what it was, with the last user."""
         with self._lock:
-            self._users.discard(_thread.get_ident())
-            if not self._users and self._functions is not None and self._outside != 1:
+            me = _thread.get_ident()
+            last = self._users <= {me}
+            if last and self._functions is not None and self._outside != 1:
                 self._functions[1](self._outside)
+            self._users.discard(me)
 
     def forked(self) -> None:
         """Start anew in a child process, with the number of threads from outside of any pass."""

@@ -83,7 +83,7 @@ class Step:
         self.regularized = [w for w in model.weights if w.regularizer is not None]
         self.constrained = [w for w in self.trainable if w.constraint is not None]
         self.workspace = Workspace()
-        self._training = _thread.allocate_lock()
+        self._training: Any = _thread.RLock()
         self.random = RandomSource()
         self._equal: dict[Any, np.ndarray] = {}
         self.state = optimizer.build(self.store.blocks, previous)
@@ -100,6 +100,8 @@ class Step:
 
     def train(self, x: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> list[float]:
         """Do one gradient update on a batch, and return the loss and the metrics before it."""
+        # A lock of the thread's own: Ctrl-C between taking it and giving it back must not lock out
+        # the one thread that trains.
         if not self._training.acquire(blocking=False):
             raise RuntimeError(
                 f"Model '{self.model.name}' is being trained by another thread at the moment."
@@ -114,7 +116,8 @@ class Step:
                     weight.assign(weight.constraint(weight.value))
             ctx.finish()
         finally:
-            self._training.release()
+            while self._training._is_owned():
+                self._training.release()
         return results
 
     def compute_gradients(

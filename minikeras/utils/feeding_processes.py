@@ -11,6 +11,8 @@ from __future__ import annotations
 import _thread
 import contextlib
 import os
+import signal
+import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -65,7 +67,7 @@ class ProcessLine:
 
     def start(self) -> None:
         """Start the process."""
-        with _starting:
+        with _undisturbed():
             self._start()
 
     def _start(self) -> None:
@@ -161,10 +163,8 @@ class ProcessLine:
 
     def stop(self) -> None:
         """Tell the process to end at once, whatever it is doing."""
-        with _starting:
-            _ends.discard(self.connection)
-            if self.connection is not None:
-                self.connection.close()
+        with _undisturbed():
+            self._disconnect()
         if self._started():
             self.process.terminate()
 
@@ -172,17 +172,23 @@ class ProcessLine:
         """Wait for the end of the process, which is killed if it takes long."""
         # Another thread that starts a process looks after all there are, and would take the news of
         # this one's end away from us.
-        with _starting:
+        with _undisturbed():
             if self._started():
                 self.process.join(GRACE)
             self._end()
 
     def abandon(self) -> None:
         """Kill the process, and give back what belongs to it."""
-        with _starting:
+        with _undisturbed():
             self._end()
 
+    def _disconnect(self) -> None:
+        _ends.discard(self.connection)
+        if self.connection is not None:
+            self.connection.close()
+
     def _end(self) -> None:
+        self._disconnect()
         if self._started():
             self.process.kill()
             self.process.join()
@@ -221,7 +227,6 @@ def _safe_fork() -> Iterator[None]:
     another thread holds stays locked in the child. Our child runs the user's Python and NumPy
     code and nothing else; OpenBLAS and minikeras' own threads are prepared for a fork.
     """
-    import signal
     import warnings
 
     masks = hasattr(signal, "pthread_sigmask")
@@ -236,8 +241,6 @@ def _safe_fork() -> Iterator[None]:
 
 
 def _how(exitcode: int | None) -> str:
-    import signal
-
     if exitcode is None:
         return "broke its connection off"
     if exitcode >= 0:
@@ -246,6 +249,27 @@ def _how(exitcode: int | None) -> str:
         return f"was killed by signal {signal.Signals(-exitcode).name}"
     except ValueError:
         return f"was killed by signal {-exitcode}"
+
+
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Keep other threads out, and hold Ctrl-C back, while a process starts or ends.
+
+    In between, a process and its pipes belong to nobody who would clean up.
+    """
+    held_back: list[Any] = []
+    in_charge = threading.current_thread() is threading.main_thread()
+    before = signal.getsignal(signal.SIGINT) if in_charge else None
+    if before is not None:
+        signal.signal(signal.SIGINT, lambda *details: held_back.append(details))
+    try:
+        with _starting:
+            yield
+    finally:
+        if before is not None:
+            signal.signal(signal.SIGINT, before)
+            if held_back and callable(before):
+                before(*held_back[0])
 
 
 def _forked() -> None:
@@ -266,14 +290,13 @@ def _serve(
 ) -> None:
     """Make items until there is nobody left to ask for them; never return."""
     from queue import SimpleQueue
-    from threading import Thread
 
     _choose_signals()
     for end in ends:
         with contextlib.suppress(OSError):
             end.close()
     messages: SimpleQueue[bytes] = SimpleQueue()
-    Thread(target=_send_all, args=(connection, messages), daemon=True).start()
+    threading.Thread(target=_send_all, args=(connection, messages, parent), daemon=True).start()
     while True:
         job = _next_job(connection, parent)
         if progress is not None:
@@ -286,8 +309,6 @@ def _serve(
 
 def _choose_signals() -> None:
     """Leave Ctrl-C to the parent, and die when it says so, whatever handlers it has itself."""
-    import signal
-
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     if hasattr(signal, "pthread_sigmask"):
@@ -311,13 +332,16 @@ def _end_without(parent: int) -> None:
         os._exit(0)
 
 
-def _send_all(connection: Connection, messages: SimpleQueue[bytes]) -> None:
-    """Send what has been made; end the process if nobody listens."""
-    try:
+def _send_all(connection: Connection, messages: SimpleQueue[bytes], parent: int) -> None:
+    """Send what has been made; end the process if nobody listens, also while it makes an item."""
+    from queue import Empty
+
+    with contextlib.suppress(OSError):
         while True:
-            connection.send_bytes(messages.get())
-    except OSError:
-        os._exit(0)
+            with contextlib.suppress(Empty):
+                connection.send_bytes(messages.get(timeout=LOOK))
+            _end_without(parent)
+    os._exit(0)
 
 
 def _flush() -> None:

@@ -74,8 +74,10 @@ def atomic_write(path: str | bytes | os.PathLike) -> Iterator[str]:
             "os.makedirs."
         )
     _remove_abandoned(folder)
-    temporary, descriptor = _new_file(folder, permissions)
+    temporary = os.path.join(folder, f".{os.urandom(8).hex()}{SUFFIX}")
+    descriptor = -1
     try:
+        descriptor = _new_file(temporary, permissions)
         yield temporary
         os.fsync(descriptor)
         if permissions is not None:
@@ -108,22 +110,22 @@ def _permissions(target: str) -> int | None:
     return stat.S_IMODE(mode)
 
 
-def _new_file(folder: str, permissions: int | None) -> tuple[str, int]:
-    """Make an empty file that is ours alone, and lock it."""
+def _new_file(name: str, permissions: int | None) -> int:
+    """Make an empty file that is ours alone, and lock it; return its descriptor."""
     # The system applies the umask. Nobody may read meanwhile what they may not read at the end.
     mode = 0o666 if permissions is None else permissions | stat.S_IWUSR
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0)
     while True:
-        name = os.path.join(folder, f".{os.urandom(8).hex()}{SUFFIX}")
+        descriptor = os.open(name, flags, mode)
         try:
-            descriptor = os.open(name, flags, mode)
-        except FileExistsError:
-            continue
-        with contextlib.suppress(OSError):
-            _lock(descriptor, wait=True)
-        # Between the two calls somebody may have taken it for abandoned.
-        if os.path.exists(name):
-            return name, descriptor
+            with contextlib.suppress(OSError):
+                _lock(descriptor, wait=True)
+            # Between the two calls somebody may have taken it for abandoned.
+            if os.path.exists(name):
+                return descriptor
+        except BaseException:
+            os.close(descriptor)
+            raise
         os.close(descriptor)
 
 

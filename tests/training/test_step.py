@@ -377,8 +377,14 @@ def test_two_threads_do_not_train_one_model_at_once():
     x, y = data(samples=4)
     step = model._ready()
 
-    with step._training, pytest.raises(RuntimeError, match="being trained by another thread"):
-        model.train_on_batch(x, y)
+    with ThreadPoolExecutor(1) as another:
+        another.submit(step._training.acquire).result()
+        with pytest.raises(RuntimeError, match="being trained by another thread"):
+            model.train_on_batch(x, y)
+        another.submit(step._training.release).result()
+    step._training.acquire()  # as if Ctrl-C had come before it could be given back
+    model.train_on_batch(x, y)
+    assert not step._training._is_owned()
 
 
 def test_exchanged_layers_and_activations_are_noticed():
