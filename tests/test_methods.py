@@ -210,8 +210,8 @@ def test_arguments_of_other_versions(monkeypatch):
     monkeypatch.setattr(api, "later_arguments", spy)
     model = linear()
     model.fit(X, Y, verbose=0)
-    model.evaluate(X, Y, verbose=0)
-    model.predict(X, steps=1)
+    model.evaluate(X, Y, verbose=0, workers=0)
+    model.predict(X, workers=0)
 
     explicit = {p.name for p in parameters("fit_generator")}
     known["fit_generator"] = {k: v for k, v in known["fit"].items() if k not in explicit}

@@ -13,6 +13,7 @@ from minikeras.engine import Context
 from minikeras.ops.blas import one_thread
 from minikeras.training.arguments import (
     DEFAULT_BATCH_SIZE,
+    Feeding,
     check_batch_size,
     check_callbacks,
     check_epoch,
@@ -508,6 +509,8 @@ class Trainer(GeneratorMethods, Compiled):
 
 def _later(where: str, given: dict[str, Any], **more: Any) -> tuple[Any, ...]:
     """Return callbacks, feeding, and more, from the arguments of later versions of Keras."""
+    if not given:
+        return None, Feeding(), *more.values()
     feeding = {"workers": 1, "max_queue_size": 10, "use_multiprocessing": False}
     later = later_arguments(where, given, callbacks=None, **more, **feeding)
     found = check_feeding(**{name: later[name] for name in feeding})

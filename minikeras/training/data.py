@@ -166,7 +166,7 @@ def by_class(data: Any) -> bool:
 
 def is_generator(data: Any) -> bool:
     """Return whether `data` makes batches by itself: a generator, or a `Sequence` of batches."""
-    return hasattr(data, "__next__") or is_sequence(data)
+    return not isinstance(data, np.ndarray) and (hasattr(data, "__next__") or is_sequence(data))
 
 
 def is_sequence(data: Any) -> bool:

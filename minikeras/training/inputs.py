@@ -61,12 +61,14 @@ def standardize(
     key = model.input_names[0] if model.layers else None
     x = as_array(x, f"{name}x", key)
     y = as_array(y, f"{name}y", output)
-    if model.built:  # a shape that does not fit tells more than a length
+    built = model.built
+    if built:  # a shape that does not fit tells more than a length
         x = model._accept(x, f"{name}x")
     check_lengths(x, y, name=name)
     if len(x) == 0:
         raise ValueError(f"{name}x and {name}y hold no samples.")
-    x = model._accept(x, f"{name}x")
+    if not built:
+        x = model._accept(x, f"{name}x")
     shape = model.output_shape
     if y.ndim == len(shape) - 1 and shape[-1] == 1:
         y = loaded(y)[..., np.newaxis]
