@@ -24,6 +24,7 @@ FLOORS = {
     "minikeras.utils.feeding_processes": 1,
     "minikeras.utils.feeding_threads": 1,
     "minikeras.utils.files": 1,
+    "minikeras.utils.interrupts": 1,
     "minikeras.utils.generic_utils": 1,
     "minikeras.utils.io_utils": 1,
     "minikeras.utils.np_utils": 1,

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from minikeras.callbacks.base import Callback
 from minikeras.callbacks.logs import Logs, plain
+from minikeras.utils.interrupts import held_back
 
 
 class BaseLogger(Callback):
@@ -72,9 +73,10 @@ class History(Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Append the results of the epoch."""
-        self.epoch.append(epoch)
-        for name, value in (logs or {}).items():
-            self.history.setdefault(name, []).append(plain(value))
+        with held_back():  # after Ctrl-C, too, an epoch is there whole or not at all
+            self.epoch.append(epoch)
+            for name, value in (logs or {}).items():
+                self.history.setdefault(name, []).append(plain(value))
 
 
 def names_of_results(names: Sequence[str], validation: bool) -> list[str]:

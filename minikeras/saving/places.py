@@ -9,6 +9,7 @@ from typing import Any
 
 from minikeras.saving.names import Misfit
 from minikeras.utils.files import atomic_write
+from minikeras.utils.interrupts import held_back
 
 
 def write_to(target: Any, fill: Callable[[Any], None], overwrite: bool = True) -> None:
@@ -59,7 +60,8 @@ def _contents(fill: Callable[[Any], None]) -> memoryview:
     import h5py
 
     memory = io.BytesIO()
-    with h5py.File(memory, "w") as file:
+    # h5py's bookkeeping would swallow an exception that Ctrl-C raises in the middle of it.
+    with held_back(), h5py.File(memory, "w") as file:
         fill(file)
     return memory.getbuffer()
 

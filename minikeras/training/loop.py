@@ -86,6 +86,7 @@ def fit_loop(
     finally:
         # Reached by Ctrl-C too: the history keeps the epochs that were completed.
         restore()
+        step.let_others_train()
         source.close()
         if validation is not None:
             validation.close()

@@ -116,9 +116,13 @@ class Step:
                     weight.assign(weight.constraint(weight.value))
             ctx.finish()
         finally:
-            while self._training._is_owned():
-                self._training.release()
+            self.let_others_train()
         return results
+
+    def let_others_train(self) -> None:
+        """Give the model back, also after a Ctrl-C that came between taking it and using it."""
+        while self._training._is_owned():
+            self._training.release()
 
     def compute_gradients(
         self,

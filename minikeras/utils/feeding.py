@@ -22,6 +22,7 @@ from minikeras.utils.feeding_items import (
     random_states,
     set_random_states,
 )
+from minikeras.utils.interrupts import held_back
 from minikeras.utils.warning import warn
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ def _from_processes(
             lines[-1].start()
         yield from _in_order(lines, order, 0, ahead, lambda: False)
     finally:
-        _close(lines)
+        _surely_close(lines)
 
 
 def _from_threads(
@@ -315,7 +316,8 @@ class Puller:
         """End the thread or process; items that were pulled and not used are lost."""
         self._closed = True
         lines, self._lines = self._lines, []
-        _close(lines)
+        close = _surely_close if self._processes else _close
+        close(lines)
 
     def __enter__(self) -> Puller:
         return self
@@ -353,13 +355,24 @@ def _started_threads(source: FromSequence | FromGenerator, count: int) -> list[L
 def _close(lines: Sequence[Line]) -> None:
     """End all lines and wait for that, but not past an interrupt."""
     try:
-        for line in lines:
-            line.stop()
+        with held_back():
+            for line in lines:
+                line.stop()
         for line in lines:
             line.join()
     except BaseException:
-        for line in lines:
-            line.abandon()
+        with held_back():
+            for line in lines:
+                line.abandon()
+        raise
+
+
+def _surely_close(lines: Sequence[Line]) -> None:
+    """Close worker processes also if Ctrl-C comes just when that begins."""
+    try:
+        _close(lines)
+    except BaseException:
+        _close(lines)
         raise
 
 

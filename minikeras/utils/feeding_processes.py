@@ -18,6 +18,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from minikeras.utils.feeding_items import Outcome, RemoteTraceback, Source, annotate
+from minikeras.utils.interrupts import held_back
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -221,7 +222,7 @@ def _context() -> Any:
 
 @contextlib.contextmanager
 def _safe_fork() -> Iterator[None]:
-    """Hold Ctrl-C back until the new process has chosen to ignore it; keep fork's warning quiet.
+    """Keep Ctrl-C from the new process until it has chosen to ignore it; keep fork's warning quiet.
 
     Python 3.12 and later warn when a process with several threads is forked, since a lock that
     another thread holds stays locked in the child. Our child runs the user's Python and NumPy
@@ -253,23 +254,12 @@ def _how(exitcode: int | None) -> str:
 
 @contextlib.contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Keep other threads out, and hold Ctrl-C back, while a process starts or ends.
+    """Keep Ctrl-C and other threads out while a process starts or ends.
 
     In between, a process and its pipes belong to nobody who would clean up.
     """
-    held_back: list[Any] = []
-    in_charge = threading.current_thread() is threading.main_thread()
-    before = signal.getsignal(signal.SIGINT) if in_charge else None
-    if before is not None:
-        signal.signal(signal.SIGINT, lambda *details: held_back.append(details))
-    try:
-        with _starting:
-            yield
-    finally:
-        if before is not None:
-            signal.signal(signal.SIGINT, before)
-            if held_back and callable(before):
-                before(*held_back[0])
+    with held_back(), _starting:
+        yield
 
 
 def _forked() -> None:

@@ -8,10 +8,10 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from minikeras.utils.feeding_items import Outcome, Source, annotate
+from minikeras.utils.interrupts import held_back
 
 if TYPE_CHECKING:
     from queue import SimpleQueue
-    from threading import Event
 
 # Seconds. Where Ctrl-C does not end a wait (Windows), it gets through after this time.
 MOMENT = 0.1
@@ -22,9 +22,10 @@ class ThreadLine:
 
     def __init__(self, source: Source, number: int) -> None:
         from queue import SimpleQueue
-        from threading import Event, Thread
+        from threading import Thread
 
-        self.ended = Event()
+        # Not an Event: that does not stand Ctrl-C. (What is in it ends the thread.)
+        self.ended: list[bool] = []
         self.jobs: SimpleQueue[Any] = SimpleQueue()
         self.outcomes: SimpleQueue[Outcome] = SimpleQueue()
         # The thread does not know the line, so that a forgotten line can be collected.
@@ -37,7 +38,8 @@ class ThreadLine:
 
     def start(self) -> None:
         """Start the thread; RuntimeError if the platform has none."""
-        self.thread.start()
+        with held_back():  # Python's handshake with a new thread does not stand Ctrl-C either
+            self.thread.start()
 
     def ask(self, position: int, index: Any) -> None:
         """Ask for an item."""
@@ -53,7 +55,7 @@ class ThreadLine:
 
     def stop(self) -> None:
         """Ask the thread to end after the item in the making."""
-        self.ended.set()
+        self.ended.append(True)
         self.jobs.put(None)
 
     def join(self) -> None:
@@ -67,13 +69,18 @@ class ThreadLine:
         """Do not wait: the thread ends by itself after the item in the making."""
 
     def __del__(self) -> None:
-        self.stop()
+        if hasattr(self, "thread"):  # not where Ctrl-C came while it was made
+            self.stop()
 
 
 def _serve(
-    source: Source, ended: Event, jobs: SimpleQueue[Any], outcomes: SimpleQueue[Outcome], where: str
+    source: Source,
+    ended: list[bool],
+    jobs: SimpleQueue[Any],
+    outcomes: SimpleQueue[Outcome],
+    where: str,
 ) -> None:
-    while (job := jobs.get()) is not None and not ended.is_set():
+    while (job := jobs.get()) is not None and not ended:
         outcome = source.attempt(*job)
         if outcome.error is not None:
             annotate(outcome.error, f"{source.label(*job)}, made in {where}")

@@ -8,6 +8,8 @@ import stat
 import time
 from collections.abc import Iterator
 
+from minikeras.utils.interrupts import held_back
+
 # How temporary files end. They begin with a dot.
 SUFFIX = ".minikeras-tmp"
 _A_DAY = 24 * 60 * 60.0
@@ -73,11 +75,12 @@ def atomic_write(path: str | bytes | os.PathLike) -> Iterator[str]:
             f"The folder '{folder}' of '{os.fsdecode(path)}' does not exist: make it first, with "
             "os.makedirs."
         )
-    _remove_abandoned(folder)
     temporary = os.path.join(folder, f".{os.urandom(8).hex()}{SUFFIX}")
     descriptor = -1
     try:
-        descriptor = _new_file(temporary, permissions)
+        with held_back():  # between an open file and its number in a variable nothing may come
+            _remove_abandoned(folder)
+            descriptor = _new_file(temporary, permissions)
         yield temporary
         os.fsync(descriptor)
         if permissions is not None:
@@ -92,7 +95,8 @@ def atomic_write(path: str | bytes | os.PathLike) -> Iterator[str]:
         raise
     finally:
         _closed(descriptor)
-    _sync_folder(folder)
+    with held_back():
+        _sync_folder(folder)
 
 
 def _permissions(target: str) -> int | None:
