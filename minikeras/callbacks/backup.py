@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from minikeras.callbacks.base import Callback
+from minikeras.callbacks.history import History
 from minikeras.callbacks.logs import Logs, plain
 from minikeras.utils.warning import warn
 
@@ -45,9 +46,10 @@ class BackupAndRestore(Callback):
     -----
     Other callbacks go on where they stood, too, if the list is of the same kinds: `EarlyStopping`,
     `ReduceLROnPlateau`, `ModelCheckpoint` and `CSVLogger`, and those of one's own that say by
-    `get_state` where they stand. Arrays and a `Sequence` go on; a generator begins anew, since its
-    position is known to nobody. `fit` calls this callback after all others, wherever it is in the
-    list.
+    `get_state` where they stand. Arrays go on, and so does a `Sequence` whose batches depend on
+    their index alone, used whole in each epoch. One that keeps an order of its own begins with that
+    of its ``__init__``; a generator begins anew, since its position is known to nobody. `fit` calls
+    this callback after all others, wherever it is in the list.
 
     A file is written under another name and then moved into place: at any time, the backup is a
     whole file, of this epoch or of the last one.
@@ -90,6 +92,7 @@ class BackupAndRestore(Callback):
         self.delete_checkpoint = delete_checkpoint
         self.resume_epoch = 0
         self._others: list[Any] = []
+        self._history: Any = None
 
     @property
     def path(self) -> str:
@@ -99,6 +102,8 @@ class BackupAndRestore(Callback):
     def set_callbacks(self, callbacks: Iterable[Any]) -> None:
         """Receive all callbacks of the training: where they stand is part of the backup."""
         self._others = [callback for callback in callbacks if _has_state(callback)]
+        # That of this training: a callback may run another one, which has one of its own.
+        self._history = [callback for callback in callbacks if isinstance(callback, History)][-1]
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         """Restore what the backup holds, if there is one."""
@@ -106,9 +111,10 @@ class BackupAndRestore(Callback):
         os.makedirs(self.backup_dir, exist_ok=True)
         if os.path.exists(self.path):
             state = self._read()
-            self.resume_epoch = self.params["epochs"] if state["stopped"] else state["epoch"]
-            self.model.history.epoch = state["history"]["epoch"]
-            self.model.history.history = Logs(state["history"]["history"])
+            ended = state["stopped"] and state["epochs"] == self.params["epochs"]
+            self.resume_epoch = self.params["epochs"] if ended else state["epoch"]
+            self._history.epoch = state["history"]["epoch"]
+            self._history.history = Logs(state["history"]["history"])
             self._give_back(state["callbacks"])
 
     def _read(self) -> Mapping[str, Any]:
@@ -117,7 +123,7 @@ class BackupAndRestore(Callback):
         try:
             state = read_backup(self.model, self.path)
             _set_random_state(state["random"])
-            _ = state["epoch"], state["stopped"], state["history"]["epoch"]
+            _ = state["epoch"], state["epochs"], state["stopped"], state["history"]["epoch"]
             _ = dict(state["history"]["history"])
             _ = [(name, dict(kept)) for name, kept in state["callbacks"]]
         except Exception as error:
@@ -144,9 +150,10 @@ class BackupAndRestore(Callback):
         """Write the backup."""
         from minikeras.saving.backup import write_backup
 
-        history = self.model.history
+        history = self._history
         state = {
             "epoch": epoch + 1,
+            "epochs": self.params["epochs"],
             "stopped": self.model.stop_training,
             "history": {"epoch": history.epoch, "history": history.history},
             "random": _random_state(),
@@ -164,7 +171,10 @@ class BackupAndRestore(Callback):
 
 def _has_state(callback: Any) -> bool:
     own = getattr(type(callback), "get_state", None)
-    return own not in (None, Callback.get_state) or bool(getattr(callback, "STATE", ()))
+    if own in (None, Callback.get_state):
+        named = getattr(callback, "STATE", ())
+        return isinstance(callback, Callback) and isinstance(named, tuple) and bool(named)
+    return callable(getattr(callback, "set_state", None))
 
 
 def _random_state() -> dict[str, Any]:

@@ -85,8 +85,8 @@ class Callback:
     def get_state(self) -> dict[str, Any]:
         """Return where the callback stands between two epochs, for `BackupAndRestore` to keep.
 
-        Numbers, text, arrays, and lists and dicts of these. By default the attributes that
-        `STATE` names.
+        Numbers, text, arrays of numbers, and lists and dicts of these. The keys of dicts are text;
+        tuples come back as lists. By default the attributes that `STATE`, a tuple, names.
         """
         return {name: getattr(self, name) for name in self.STATE}
 

@@ -97,7 +97,7 @@ class Logs(dict):
             return default
 
     def setdefault(self, key: str, default: Any = None) -> Any:
-        """Return the entry under `key` in either spelling, which is `default` if it is new."""
+        """Return the entry under `key`, which is `default` if it is new."""
         return dict.setdefault(self, self._place(key), default)
 
     def pop(self, key: str, *default: Any) -> Any:

@@ -133,9 +133,13 @@ def read_backup(model: Any, path: str | os.PathLike) -> dict[str, Any]:
 def _without_arrays(value: Any, arrays: list[np.ndarray]) -> Any:
     """Return `value` with a number for each array in it; the arrays are added to the list."""
     if isinstance(value, np.ndarray):
+        if value.dtype.kind not in "biuf":
+            raise TypeError(f"A backup takes arrays of numbers, not of dtype {value.dtype}.")
         arrays.append(value)
         return {ARRAY: len(arrays) - 1}
     if isinstance(value, Mapping):
+        if not all(isinstance(key, str) for key in value):
+            raise TypeError(f"A backup takes dicts whose keys are text, not {value!r}.")
         return {key: _without_arrays(part, arrays) for key, part in value.items()}
     if isinstance(value, (list, tuple)):
         return [_without_arrays(part, arrays) for part in value]

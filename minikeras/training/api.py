@@ -220,7 +220,8 @@ class Trainer(GeneratorMethods, Compiled):
             warn("nb_epoch is the name of Keras 1: it is epochs now.")
         epochs, validates = later.pop("nb_epoch"), check_frequency(later.pop("validation_freq"))
         held_out_size = later.pop("validation_batch_size")
-        held_out_size = held_out_size and check_batch_size(held_out_size)
+        if held_out_size is not None:
+            held_out_size = check_batch_size(held_out_size, "validation_batch_size")
         feeding = check_feeding(**later)
         epochs = check_epoch(epochs, "epochs")
         initial_epoch = check_epoch(initial_epoch, "initial_epoch")

@@ -104,16 +104,14 @@ def split(arrays: tuple, share: float) -> tuple[tuple, tuple]:
     return first, tuple(None if a is None else a[cut:] for a in arrays)
 
 
-def check_batch_size(batch_size: Any) -> int:
+def check_batch_size(batch_size: Any, name: str = "batch_size") -> int:
     """Return `batch_size` as an int."""
     number = whole(batch_size)
     if number is None or number < 1:
         hint = _hint_for_int(batch_size)
         if hasattr(batch_size, "__len__") and not isinstance(batch_size, str):
             hint = " (predict and evaluate get their data as x, y: is there one argument too many?)"
-        raise ValueError(
-            f"batch_size must be an int greater than 0, got {shown(batch_size)}.{hint}"
-        )
+        raise ValueError(f"{name} must be an int greater than 0, got {shown(batch_size)}.{hint}")
     return number
 
 

@@ -17,6 +17,7 @@ from minikeras.callbacks.calling import CallbackList
 from minikeras.callbacks.history import names_of_results
 from minikeras.engine import Context, Workspace
 from minikeras.ops.blas import one_thread, restore
+from minikeras.training.arguments import whole
 from minikeras.training.data import warn_of_nan
 from minikeras.training.step import Step
 from minikeras.utils.progress import Bar, say
@@ -69,8 +70,8 @@ def fit_loop(
         if verbose and source.samples and validation is not None and validation.samples:
             say(f"Train on {source.samples} samples, validate on {validation.samples} samples")
         hooks("on_train_begin", {})
-        resumed = (getattr(callback, "resume_epoch", 0) for callback in callbacks)
-        initial_epoch = max(initial_epoch, *(n for n in resumed if isinstance(n, int)), 0)
+        resumed = (whole(getattr(callback, "resume_epoch", None)) for callback in callbacks)
+        initial_epoch = max(initial_epoch, *(epoch or 0 for epoch in resumed), 0)
         for epoch in range(initial_epoch, epochs):
             hooks("on_epoch_begin", epoch, cb.Logs())
             _train_epoch(model, step, source, hooks)

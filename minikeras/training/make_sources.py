@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from minikeras.training.arguments import Feeding, split, unpack_validation
@@ -68,10 +68,18 @@ def array_sources(
         check_held_out(model._loss_function, arrays[1], held_out[1])
         split_up = f"what validation_split={validation_split} "
         samples = {f"{split_up}leaves": len(arrays[0]), f"{split_up}holds out": len(held_out[0])}
+    if validation_batch_size and (held_out is None or steps):
+        warn("validation_batch_size has no effect: it is for validation arrays, cut into batches.")
     if steps:
         check_batch(model, len(arrays[0]))
     else:
         check_epochs(model, batch_size, samples, shuffle)
+        if model.stateful and validation_batch_size not in (None, batch_size):
+            raise ValueError(
+                f"Model '{model.name}' is stateful: training (batch_size={batch_size}) and "
+                f"validation (validation_batch_size={validation_batch_size}) share its states, so "
+                "their batches must have one size."
+            )
     source = array_source(model, arrays, batch_size, shuffle, steps)
     if held_out is not None:
         repeats = (validation_steps or 1) if steps else None
@@ -152,6 +160,8 @@ def validation_beside(
     if data is None:
         return None
     if is_generator(data):
+        if batch_size:
+            warn("validation_batch_size has no effect: a generator decides by itself.")
         return validation_batches(model, data, steps, feeding, epochs)
     if steps is not None:
         warn("validation_steps has no effect on arrays: all of validation_data are used.")
@@ -162,14 +172,24 @@ def validation_beside(
 def _built_by(model: Any, data: Any) -> Any:
     """Build a model for the inputs of the first batch; return the data, with it in its place."""
     if is_sequence(data):
+        batch_count(data)
         with kept_random_states():
             standardize_x(model, _inputs_of(data[0]), "batch 0: x")
         return data
-    first = next(data, None)
-    if first is None:
-        return data
-    standardize_x(model, _inputs_of(first), "batch 0: x")
-    return itertools.chain([first], data)
+    for first in _items(data):
+        standardize_x(model, _inputs_of(first), "batch 0: x")
+        return itertools.chain([first], _items(data))
+    raise ValueError("The generator has no batch at all: its first next() is its end.")
+
+
+def _items(iterator: Any) -> Iterator[Any]:
+    """Yield what an iterator gives, which need not have more than ``__next__``."""
+    while True:
+        try:
+            item = next(iterator)
+        except StopIteration:
+            return
+        yield item
 
 
 def _inputs_of(item: Any) -> Any:

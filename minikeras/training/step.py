@@ -84,6 +84,7 @@ class Step:
         self.constrained = [w for w in self.trainable if w.constraint is not None]
         self.workspace = Workspace()
         self._training: Any = _thread.RLock()
+        self._at_work = False
         self.random = RandomSource()
         self._equal: dict[Any, np.ndarray] = {}
         self.state = optimizer.build(self.store.blocks, previous)
@@ -107,6 +108,12 @@ class Step:
                 f"Model '{self.model.name}' is being trained by another thread at the moment."
             )
         try:
+            if self._at_work:
+                raise RuntimeError(
+                    f"Model '{self.model.name}' is being trained already, further up in this "
+                    "thread: a loss or a metric can't train it."
+                )
+            self._at_work = True
             with one_thread():
                 by_rows: dict[Variable, RowGradient] = {}
                 results, ctx = self._differentiate(x, y, weights, by_rows)
@@ -121,6 +128,7 @@ class Step:
 
     def let_others_train(self) -> None:
         """Give the model back, also after a Ctrl-C that came between taking it and using it."""
+        self._at_work = False
         while self._training._is_owned():
             self._training.release()
 

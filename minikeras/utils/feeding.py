@@ -88,7 +88,8 @@ def fetched(
     nor has a Sequence with random numbers of its own, ``np.random.default_rng((seed, index))``.
     A Sequence that draws for some of its batches only is found out at the first of them: what was
     made beside it is thrown away and made again. (What a callback draws in the hooks of batches
-    until then is drawn again, too.)
+    until then is drawn again, too. Where a training is stopped before that, within an epoch, what
+    was made ahead may have moved ``np.random``.)
 
     A thread can't be ended from outside: leaving waits for the items in the making. Processes
     are killed.
@@ -136,6 +137,7 @@ def _from_threads(
     """
     position = 0
     states = random_states()
+    source.watch_from(states)
     while position < len(order):
         drew_before = source.draws
         try:
@@ -143,8 +145,9 @@ def _from_threads(
         except BaseException as error:
             annotate(error, source.label(position, order[position]))
             raise
-        if source.draws and not drew_before:
-            set_random_states(states)
+        finally:
+            if source.draws and not drew_before:
+                set_random_states(states)
         position += 1
         yield item
         del item
@@ -165,9 +168,10 @@ def _side_by_side(
     for position in range(start, len(order)):
         try:
             item = source.make(position, order[position])
-        except BaseException as error:
-            annotate(error, source.label(position, order[position]))
-            raise
+        except Exception as error:
+            if not source.suspect:
+                annotate(error, source.label(position, order[position]))
+                raise
         if source.suspect:
             return position
         yield item

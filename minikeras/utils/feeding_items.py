@@ -94,6 +94,14 @@ class FromSequence(Source):
         self.seed = seed
         self.draws = False  # one that was made alone has drawn
         self.suspect = False  # while others were made, somebody has drawn
+        self.thorough = False
+
+    def watch_from(self, states: tuple[Any, Any]) -> None:
+        """Begin to watch, with the random numbers in these states.
+
+        The second of a pair of normal numbers lies in store: it is drawn, and nothing moves.
+        """
+        self.thorough = bool(states[0].get("has_gauss"))
 
     @property
     def name(self) -> str:
@@ -116,11 +124,11 @@ class FromSequence(Source):
 
     def make(self, position: int, index: Any) -> Any:
         """Return an item, and watch whether somebody draws random numbers meanwhile."""
-        before = peek()
+        before = peek(self.thorough)
         try:
             return self.get(index)
         finally:
-            if peek() != before:
+            if peek(self.thorough) != before:
                 self.suspect = True
 
     def make_alone(self, position: int, index: Any) -> Any:
@@ -128,8 +136,10 @@ class FromSequence(Source):
         with kept_random_states():
             seed_both(self.seed, position)
             before = peek()
-            item = self.get(index)
-            self.draws = self.draws or peek() != before
+            try:
+                item = self.get(index)
+            finally:
+                self.draws = self.draws or peek() != before
         self.suspect = False
         return item
 
@@ -183,11 +193,12 @@ def seed_both(seed: int, position: int) -> None:
         np.random.set_state(_bit_generator().state)
 
 
-def peek() -> Any:
+def peek(thorough: bool = False) -> Any:
     """Return something that changes when numbers are drawn from np.random or Python's random."""
     import random
 
-    return _peek_numpy(), random.getstate()
+    state: Any = np.random.get_state() if thorough else ()
+    return _peek_numpy(), random.getstate(), state[3:]
 
 
 def _peek_numpy() -> Any:

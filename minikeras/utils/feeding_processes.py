@@ -35,9 +35,10 @@ TOLD = 64
 # somewhere, the other side would not notice that the consumer is gone.
 _ends: set[Connection] = set()
 
+# Reentrant: the garbage collector may end what was forgotten at any time, also in here.
 # Held while a process is forked, and while one ends: what another thread opens or closes meanwhile,
 # the child would have, or not have, without knowing.
-_starting = _thread.allocate_lock()
+_starting = _thread.RLock()
 
 
 class ProcessLine:
@@ -265,7 +266,7 @@ def _undisturbed() -> Iterator[None]:
 def _forked() -> None:
     """Take a new lock in a child process: nobody there would open a closed one."""
     global _starting
-    _starting = _thread.allocate_lock()
+    _starting = _thread.RLock()
 
 
 if hasattr(os, "register_at_fork"):

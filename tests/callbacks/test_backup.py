@@ -337,3 +337,62 @@ def test_a_training_that_was_stopped_and_crashed_at_its_end_has_ended(tmp_path):
     )
     assert model.history.epoch == stopped_at
     assert len(stopped_at) < 9
+
+
+def test_a_backup_kept_after_an_early_stop_goes_on_with_more_epochs(tmp_path):
+    def callbacks(patience):
+        stop = EarlyStopping("loss", min_delta=1e6, patience=patience)
+        return [stop, BackupAndRestore(tmp_path, delete_checkpoint=False)]
+
+    short = fit(callbacks=callbacks(1), epochs=5).history.epoch
+    assert len(short) == 2
+    assert fit(callbacks=callbacks(1), epochs=5).history.epoch == short
+    assert fit(callbacks=callbacks(50), epochs=8).history.epoch == [*range(8)]
+
+
+def test_a_training_within_the_training_leaves_the_history_alone(tmp_path):
+    class Probe(Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            fit(model=self.model, epochs=1)
+
+    with pytest.raises(Crash):
+        fit(callbacks=[Probe(), BackupAndRestore(tmp_path), CrashAt(2, "begin")], epochs=4)
+    backup = BackupAndRestore(tmp_path)
+    fit(callbacks=[Probe(), backup], epochs=4)
+    assert backup._history.epoch == [0, 1, 2, 3]
+
+
+class Named(Callback):
+    STATE = "idle"
+
+
+class Duck:
+    """Has the names of a callback that keeps a state, and means something else."""
+
+    STATE = ("n",)
+
+    def set_params(self, params):
+        self.params = params
+
+    def set_model(self, model):
+        self.model = model
+
+
+class Half(Duck):
+    def get_state(self):
+        raise AssertionError("nobody can give this back")
+
+
+@pytest.mark.parametrize("stranger", [Named, Duck, Half])
+def test_callbacks_that_only_have_the_names_are_left_alone(stranger, tmp_path):
+    fit(callbacks=[stranger(), BackupAndRestore(tmp_path)])
+
+
+@pytest.mark.parametrize("state", [{"a": np.array([1j])}, {"a": np.array(["x"])}, {"a": {1: 2}}])
+def test_what_a_backup_does_not_take(state, tmp_path):
+    class Keeps(Callback):
+        def get_state(self):
+            return state
+
+    with pytest.raises(TypeError, match="A backup takes"):
+        fit(callbacks=[Keeps(), BackupAndRestore(tmp_path)])

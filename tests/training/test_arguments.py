@@ -219,3 +219,23 @@ def test_class_weight_stood_before_sample_weight_once():
     assert linear().train_on_batch(X, y, weights, table) == expected
     assert linear().train_on_batch(X, y, table, weights) == expected
     assert linear().train_on_batch(X, y, table) == linear().train_on_batch(X, y, None, table)
+
+
+def test_validation_batch_size_where_it_has_no_effect():
+    for arguments in ({"batch_size": 5}, {"steps_per_epoch": 1, "validation_data": (X, Y)}):
+        with pytest.warns(UserWarning, match="validation_batch_size has no effect"):
+            linear().fit(X, Y, verbose=0, validation_batch_size=7, **arguments)
+    with pytest.raises(ValueError, match="validation_batch_size must be an int greater than 0"):
+        linear().fit(X, Y, verbose=0, validation_split=0.5, validation_batch_size=0)
+
+
+def test_a_loss_can_not_train_its_own_model():
+    def trains(y_true, y_pred):
+        model.train_on_batch(X[:2], Y[:2])
+        return K.mean(y_pred)
+
+    model = linear(metrics=[trains])
+    with pytest.raises(RuntimeError, match="being trained already, further up in this thread"):
+        model.train_on_batch(X, Y)
+    model.compile("sgd", "mse")
+    model.train_on_batch(X, Y)

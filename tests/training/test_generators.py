@@ -412,3 +412,22 @@ def test_what_fit_leaves_behind(fails, monkeypatch):
     assert multiprocessing.active_children() == before
     assert model._step.workspace._plans == {}
     assert restored == [True]
+
+
+def test_an_unbuilt_model_and_data_without_a_batch():
+    class Bare:
+        """Not more than an iterator that Keras takes."""
+
+        def __next__(self):
+            return X[:4], Y[:4]
+
+    def model():
+        model = Sequential([Dense(1)])
+        model.compile("sgd", "mse")
+        return model
+
+    assert len(model().fit(Bare(), steps_per_epoch=2, verbose=0).epoch) == 1
+    with pytest.raises(ValueError, match="The generator has no batch at all"):
+        model().fit(iter([]), steps_per_epoch=2, verbose=0)
+    with pytest.raises(ValueError, match="has no batches"):
+        model().fit(Batches(X[:0], Y[:0]), verbose=0)

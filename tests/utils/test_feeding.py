@@ -542,3 +542,36 @@ def wait_for(true):
     while not true():
         assert time.monotonic() < end
         time.sleep(0.002)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_normal_number_that_lay_in_store_is_noticed(way):
+    class Late:
+        def __getitem__(self, index):
+            return np.random.randn() if index == 5 else 0.0
+
+    np.random.seed(0)
+    np.random.randn()  # the second of the pair is kept for the next call
+    before = states()
+    found = list(items(Late(), range(12), way, seed=7))
+    assert found == list(fetched(Late(), range(12), 2, 4, True, seed=7))
+    assert states() == before
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_an_error_that_depends_on_a_late_draw_is_the_same_for_all(way):
+    class Late:
+        def __init__(self, limit):
+            self.limit = limit
+
+        def __getitem__(self, index):
+            if index == 5 and np.random.rand() > self.limit:
+                raise LookupError
+            return index
+
+    np.random.seed(0)  # the first number from here is more than 0.5
+    before = states()
+    assert list(items(Late(0.5), range(8), way, seed=7)) == [*range(8)]
+    with pytest.raises(LookupError):
+        list(items(Late(-1), range(8), way, seed=7))
+    assert states() == before

@@ -339,3 +339,33 @@ def test_a_script_that_ends_in_between_ends():
     assert done.stderr == ""
     assert done.stdout.split("\n") == ["from worker 0", "end", ""]
     assert done.returncode == 0
+
+
+def test_what_was_forgotten_may_be_ended_while_a_process_starts():
+    """By the garbage collector, which comes when it likes: it must not wait for a lock of ours."""
+    script = """
+import gc, os
+import multiprocessing.process
+from minikeras.utils.feeding import fetched
+
+def forget():
+    forgotten = fetched("abcdef", range(6), workers=1, use_multiprocessing=True)
+    next(forgotten)
+    cycle = [forgotten]
+    cycle.append(cycle)
+
+gc.disable()
+forget()
+os.register_at_fork(before=gc.collect)
+print(list(fetched("abc", range(3), workers=1, use_multiprocessing=True)))
+"""
+    root = Path(__file__).parents[2]
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "PYTHONPATH": str(root)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.stdout, done.stderr) == ("['a', 'b', 'c']\n", "")
