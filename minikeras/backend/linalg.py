@@ -94,7 +94,7 @@ def _matmul_back_x(dy: Any, z: Any, x: Any, y: Any) -> np.ndarray:
         return _dot_back_x(dy, z, x, y)
     if x.ndim == 1:
         dy = dy[..., np.newaxis, :]
-    return unbroadcast(np.matmul(dy, y.swapaxes(-1, -2)), np.atleast_2d(x)).reshape(x.shape)
+    return unbroadcast(_stacked(dy, y.swapaxes(-1, -2)), np.atleast_2d(x)).reshape(x.shape)
 
 
 def _matmul_back_y(dy: Any, z: Any, x: Any, y: Any) -> np.ndarray:
@@ -102,7 +102,17 @@ def _matmul_back_y(dy: Any, z: Any, x: Any, y: Any) -> np.ndarray:
         return _dot_back_y(dy, z, x, y)
     if x.ndim == 1:
         x, dy = x[np.newaxis], dy[..., np.newaxis, :]
-    return unbroadcast(np.matmul(x.swapaxes(-1, -2), dy), y)
+    return unbroadcast(_stacked(x.swapaxes(-1, -2), dy), y)
+
+
+def _stacked(x: Any, y: Any) -> np.ndarray:
+    """Multiply stacks of matrices, without NumPy's warning of invalid values.
+
+    OpenBLAS computes on what lies in memory beside small matrices, too, so the warning comes now and
+    then where every number is finite.
+    """
+    with np.errstate(invalid="ignore"):
+        return np.matmul(x, y)
 
 
 @stands_for(np.matmul)
@@ -122,7 +132,7 @@ def matmul(x: Any, y: Any) -> Any:
             f"must be of one size: got the shapes {x.shape} and {y.shape}."
         )
     # With one matrix on the right, a single product does for the whole stack.
-    return dot(x, y) if y.ndim <= 2 else np.matmul(x, y)
+    return dot(x, y) if y.ndim <= 2 else _stacked(x, y)
 
 
 @composed

@@ -1,6 +1,7 @@
 """Products, biases, lengths: values against loops and NumPy, derivatives against differences."""
 
 import re
+import warnings
 
 import numpy as np
 import pytest
@@ -315,3 +316,11 @@ def test_einsum_refuses_what_it_has_no_derivative_for():
             linalg.einsum(subscripts, [x])
     with pytest.raises(ValueError, match="'j' .*sizes 2 and 3"):
         linalg.einsum("ij,jk->ik", [x, np.ones((3, 2))])
+
+
+def test_products_of_stacks_do_not_warn_of_invalid_values():
+    """NumPy's flag is not to be trusted there: what OpenBLAS computes beside a matrix sets it, too."""
+    x, y = np.full((2, 1, 3), np.inf, "float32"), np.zeros((2, 3, 4), "float32")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert np.isnan(linalg.matmul(x, y)).all()
