@@ -108,8 +108,8 @@ def _matmul_back_y(dy: Any, z: Any, x: Any, y: Any) -> np.ndarray:
 def _stacked(x: Any, y: Any) -> np.ndarray:
     """Multiply stacks of matrices, without NumPy's warning of invalid values.
 
-    OpenBLAS computes on what lies in memory beside small matrices, too, so the warning comes now and
-    then where every number is finite.
+    OpenBLAS computes on what lies in memory beside small matrices, too, so the warning comes now
+    and then where every number is finite.
     """
     with np.errstate(invalid="ignore"):
         return np.matmul(x, y)

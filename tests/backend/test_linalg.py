@@ -319,7 +319,7 @@ def test_einsum_refuses_what_it_has_no_derivative_for():
 
 
 def test_products_of_stacks_do_not_warn_of_invalid_values():
-    """NumPy's flag is not to be trusted there: what OpenBLAS computes beside a matrix sets it, too."""
+    """NumPy's flag is not to be trusted: what OpenBLAS computes beside a matrix sets it, too."""
     x, y = np.full((2, 1, 3), np.inf, "float32"), np.zeros((2, 3, 4), "float32")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
